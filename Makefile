@@ -1,0 +1,76 @@
+# Two commands matter: `make demo` and `make test`. `make help` lists the rest.
+# Settings: PYTHON (3.11 or newer), PIP_ARGS (e.g. --extra-index-url of CPU builds of torch).
+
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# DVC runs `python -m flows.stage`: the environment's python.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Installed without bytecode (a minute saved): what is imported is compiled once, on first use, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs bench-quality wheel clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(READY) ## the environment in .venv, every version pinned by constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is too old: Python 3.11 or newer is needed; make env PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "no venv module: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV): about 2 GB, several minutes the first time"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(PIP_ARGS) -c constraints.txt -e '.[pipeline,dev]'
+	@$(BIN)/python -m flows.plots
+	@touch $@
+
+demo: env ## condense MovieLens-100K end to end, show the result and where to look
+	@$(BIN)/python -m flows.pipeline
+
+repro: env ## the same job stage by stage with DVC, without Prefect
+	@$(BIN)/dvc repro
+
+report: env ## bring results/report.html up to date
+	@$(BIN)/dvc repro report
+
+ui: env ## the MLflow and Prefect pages, in the foreground until Ctrl-C
+	@$(BIN)/python -m flows.ui
+
+test: env lint typecheck ## everything: lint, types, the whole suite with coverage
+	@$(BIN)/python -m pytest -p no:cacheprovider --cov --cov-report=term --cov-fail-under=90
+
+test-fast: env ## the suite without slow and browser tests
+	@$(BIN)/python -m pytest -m "not slow and not browser"
+
+check: lint typecheck ## lint and types
+
+lint: env
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format" >&2; exit 1; }
+
+format: env ## format and sort imports
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+typecheck: env
+	@$(BIN)/mypy
+
+docs: env ## write the tables of README.md and docs/ from benchmarks/results/
+	@$(BIN)/python -m benchmarks.render
+
+bench-quality: env ## every figure of quality.json: dconrec and the baselines, three seeds (an hour or more)
+	@$(BIN)/python -m benchmarks.quality
+
+wheel: env ## the core as a wheel, in dist/
+	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove caches and builds; keeps the environment, data and results
+	@rm -rf dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

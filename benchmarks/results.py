@@ -1,0 +1,160 @@
+"""Results files: every published figure comes from ``benchmarks/results/NAME.json``, written row by row by one command.
+
+A run that stops half-way goes on where it was: finished rows are kept as long as everything that determined them, the
+code of the core and the versions of the packages included, is still the same.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dconrec_core.atomic import atomic_file
+from dconrec_core.errors import DataError
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "benchmarks" / "results"
+PACKAGES = ("numba", "numpy", "pandas", "scipy", "torch")
+
+Row = dict[str, Any]
+
+
+class Results:
+    """One results file that grows row by row and is complete on disk after each.
+
+    Args:
+        path: The file.
+        command: What writes it, as typed by a user.
+    """
+
+    def __init__(self, path: Path, command: str) -> None:
+        self.path = path
+        self.core = core_fingerprint()
+        known = _read(path)
+        self._header = {
+            "command": command,
+            "commit": commit(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "machine": machine(),
+        }
+        still_true = known.get("versions") == self._header["versions"]
+        kept = [row for row in known.get("rows", []) if still_true and row.get("core") == self.core]
+        self._rows: dict[str, Row] = {row["key"]: row for row in kept}
+        if kept:
+            self._header["started"] = known["started"]
+
+    @classmethod
+    def named(cls, name: str, command: str) -> "Results":
+        """``benchmarks/results/NAME.json``."""
+        return cls(FOLDER / f"{name}.json", command)
+
+    def row(self, case: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]) -> Row:
+        """The row of a case: the finished one, or what ``measure`` gives, written before it is returned.
+
+        Args:
+            case: Everything that determines the row beside code and versions: names, ratio, seed, settings and the
+                fingerprint of the source data. Nested values count for the key but are left out of the row.
+            measure: The figures, flat; may correct a value of the case that only the run knows.
+        """
+        key = self.key(case)
+        if key not in self._rows:
+            flat = {name: value for name, value in case.items() if not isinstance(value, Mapping | list | tuple)}
+            self._rows[key] = {**flat, **measure(), "key": key, "core": self.core, "commit": self._header["commit"]}
+            self._write()
+        return self._rows[key]
+
+    def finish(self, cases: Iterable[Mapping[str, Any]]) -> list[Row]:
+        """Drop rows of cases that are no longer asked for and put the rest in this order."""
+        keys = [self.key(case) for case in cases]
+        self._rows = {key: self._rows[key] for key in keys if key in self._rows}
+        self._write()
+        return list(self._rows.values())
+
+    def key(self, case: Mapping[str, Any]) -> str:
+        """Identity of a case under this code."""
+        text = json.dumps({"core": self.core, **case}, sort_keys=True, default=_plain)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _write(self) -> None:
+        content = {**self._header, "rows": list(self._rows.values())}
+        with atomic_file(self.path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, default=_plain) + "\n")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a results file; none where it does not exist yet."""
+    rows: list[Row] = _read(path).get("rows", [])
+    return rows
+
+
+def core_fingerprint() -> str:
+    """The commit of ``dconrec_core``, by content: equal before and after it is committed, and no two codes share it."""
+    digest = hashlib.sha256()
+    core = ROOT / "dconrec_core"
+    for path in sorted(core.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(core).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def commit() -> str:
+    """The commit checked out, with ``-dirty`` where tracked files differ from it."""
+    described = _git("describe", "--always", "--abbrev=12", "--dirty", "--exclude=*")
+    return described or "unknown"
+
+
+def versions() -> dict[str, str]:
+    """Versions that may move a figure."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on, without its name."""
+    gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(gigabytes, 1),
+    }
+
+
+def peak_rss_mb() -> float:
+    """Largest resident set of this process so far, in MB (10⁶ bytes)."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)
+
+
+def _processor() -> str:
+    described = Path("/proc/cpuinfo")
+    lines = described.read_text().splitlines() if described.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}); remove it and run the benchmark again") from None
+    return content
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git on this machine
+        return ""
+    return done.stdout.strip()
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and paths as JSON."""
+    return value.item() if hasattr(value, "item") else str(value)

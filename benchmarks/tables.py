@@ -1,0 +1,95 @@
+"""Tables of README.md and docs/ as Markdown, each made from results files alone."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any
+
+from benchmarks.results import FOLDER, ROOT, Row, read_rows
+
+TITLES = {"bprmf": "BPRMF", "lightgcn": "LightGCN"}
+
+
+def quality(dataset: str = "ml-100k", ratio: float = 0.25) -> str:
+    """Every condenser at one ratio, both downstream models: NDCG@10, its share of full data, speed-up."""
+    rows = [row for row in _rows("quality") if row["dataset"] == dataset and row["ratio"] in (ratio, 1)]
+    models = _distinct(rows, "downstream_model")
+    if not rows:
+        return _none_yet("quality.json", "make bench-quality")
+    heads = [f"{_title(model)} {what}" for model in models for what in ("NDCG@10", "of full", "speed-up")]
+    lines = [["full data", "100 %", *(cell for model in models for cell in _full(_only(rows, model)))]]
+    for condenser in _distinct(rows, "condenser"):
+        mine = [row for row in rows if row["condenser"] == condenser]
+        share = fmean(row["n_interactions"] / row["budget"] * row["ratio"] for row in mine)
+        cells = [cell for model in models for cell in _condensed(_only(mine, model))]
+        lines.append([f"`{condenser}`", f"{100 * share:.3g} %", *cells])
+    n_seeds = len(_distinct(rows, "seed"))
+    note = f"{dataset}, test, mean ± standard deviation over {n_seeds} seeds (`make bench-quality`)."
+    return f"{_markdown(['trained on', 'interactions', *heads], lines)}\n\n{note}"
+
+
+def reference() -> str:
+    """Full data: our models beside RecBole's on the same split."""
+    ours, theirs = _rows("quality"), read_rows(ROOT / "tests" / "reference" / "recbole_quality.json")
+    if not (ours and theirs):
+        return _none_yet("quality.json", "make bench-quality")
+    lines = []
+    for row in (row for row in theirs if row["chosen"]):
+        same = [mine for mine in _only(ours, row["model"]) if mine["seed"] == row["seed"]]
+        figure = f"{same[0]['full_ndcg@10']:.4f}" if same else "–"
+        lines.append([_title(row["model"]), str(row["seed"]), figure, f"{row['ndcg@10']:.4f}"])
+    return _markdown(["model", "seed", "NDCG@10", "RecBole 1.2.1"], lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {"quality": quality, "reference": reference}
+"""Name in ``<!-- table:NAME -->`` → the Markdown between the markers."""
+
+
+def _title(model: str) -> str:
+    return TITLES.get(model, model)
+
+
+def _rows(name: str) -> list[Row]:
+    return read_rows(FOLDER / f"{name}.json")
+
+
+def _only(rows: Sequence[Row], model: str) -> list[Row]:
+    return [row for row in rows if row["downstream_model"] == model]
+
+
+def _distinct(rows: Sequence[Row], key: str) -> list[Any]:
+    return list(dict.fromkeys(row[key] for row in rows))
+
+
+def _full(rows: Sequence[Row]) -> tuple[str, str, str]:
+    by_seed = {row["seed"]: row["full_ndcg@10"] for row in rows}
+    return _spread(list(by_seed.values()), 4), "100 %", "1 ×"
+
+
+def _condensed(rows: Sequence[Row]) -> tuple[str, str, str]:
+    speed_ups = [row["full_train_seconds"] / row["train_seconds"] for row in rows if row.get("train_seconds")]
+    return (
+        _spread([row["ndcg@10"] for row in rows], 4),
+        f"{100 * fmean(row['quality'] for row in rows):.1f} %" if rows else "–",
+        f"{median(speed_ups):.1f} ×" if speed_ups else "–",
+    )
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    if not values:
+        return "–"
+    return f"{fmean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
+
+
+def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *lines))
+
+
+def _none_yet(file: str, command: str) -> str:
+    return f"*No figures yet: `{command}` writes `{(FOLDER / file).relative_to(ROOT).as_posix()}`.*"
+
+
+def documents() -> list[Path]:
+    """Where tables may stand."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

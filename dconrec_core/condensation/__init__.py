@@ -1,0 +1,16 @@
+"""The condensers, by name. A new one is a file here and a line in ``CONDENSERS``; the contract tests pick it up."""
+
+from dconrec_core.condensation.base import Condenser
+from dconrec_core.condensation.baselines import BaselineConfig, Popularity, Random, RandomPool, TeacherTop
+from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig
+from dconrec_core.registry import Entry
+
+CONDENSERS: dict[str, Entry[Condenser]] = {
+    "dconrec": Entry(DConRecConfig, DConRec),
+    "random": Entry(BaselineConfig, Random),
+    "random-pool": Entry(BaselineConfig, RandomPool),
+    "popularity": Entry(BaselineConfig, Popularity),
+    "teacher-top": Entry(BaselineConfig, TeacherTop),
+}
+
+__all__ = ["CONDENSERS", "Condenser"]

@@ -1,0 +1,84 @@
+"""Condensers that do not learn: what a learned one must beat, at the same true budget."""
+
+import numpy as np
+
+from dconrec_core.condensation.base import equal_quota, make_condensed, rank_within_user
+from dconrec_core.options import RunOptions
+from dconrec_core.registry import Config
+from dconrec_core.rng import numpy_rng
+from dconrec_core.types import BoolArray, Budget, CandidatePool, CondensedDataset, Interactions
+
+
+class BaselineConfig(Config):
+    """Baselines have no settings."""
+
+
+class _Baseline:
+    name: str
+
+    def __init__(self, config: BaselineConfig) -> None:
+        self.config = config
+
+    def condense(
+        self, pool: CandidatePool, valid: Interactions, budget: Budget, options: RunOptions
+    ) -> CondensedDataset:
+        """See ``Condenser.condense``."""
+        kept = self.choose(pool, budget.n_interactions, numpy_rng(options.seed, "condense", self.name))
+        return make_condensed(pool, kept, budget, condenser=self.name, config=self.config, seed=options.seed)
+
+    def choose(self, pool: CandidatePool, count: int, rng: np.random.Generator) -> BoolArray:
+        """Mark the candidates to keep, bool ``[n]``."""
+        raise NotImplementedError
+
+
+def _draw(among: BoolArray, count: int, rng: np.random.Generator) -> BoolArray:
+    kept = np.zeros(len(among), dtype=bool)
+    places = np.flatnonzero(among)
+    kept[rng.choice(places, size=min(count, len(places)), replace=False)] = True
+    return kept
+
+
+class Random(_Baseline):
+    """A uniform draw from the observed interactions."""
+
+    name = "random"
+
+    def choose(self, pool: CandidatePool, count: int, rng: np.random.Generator) -> BoolArray:
+        """See ``_Baseline.choose``."""
+        return _draw(pool.observed, count, rng)
+
+
+class RandomPool(_Baseline):
+    """A uniform draw from the whole pool: what pre-augmentation alone gives."""
+
+    name = "random-pool"
+
+    def choose(self, pool: CandidatePool, count: int, rng: np.random.Generator) -> BoolArray:
+        """See ``_Baseline.choose``."""
+        return _draw(np.ones(len(pool), dtype=bool), count, rng)
+
+
+class Popularity(_Baseline):
+    """The observed interactions with the most popular items; within an item at random."""
+
+    name = "popularity"
+
+    def choose(self, pool: CandidatePool, count: int, rng: np.random.Generator) -> BoolArray:
+        """See ``_Baseline.choose``."""
+        observed = np.flatnonzero(pool.observed)
+        popularity = pool.train.item_degree[pool.interactions.items[observed]]
+        order = np.lexsort((rng.random(len(observed)), -popularity))
+        kept = np.zeros(len(pool), dtype=bool)
+        kept[observed[order[:count]]] = True
+        return kept
+
+
+class TeacherTop(_Baseline):
+    """Each user's best candidates by the teacher's score, observed or not, the same number for every user."""
+
+    name = "teacher-top"
+
+    def choose(self, pool: CandidatePool, count: int, rng: np.random.Generator) -> BoolArray:
+        """See ``_Baseline.choose``."""
+        quota = equal_quota(pool.interactions.user_degree, count)
+        return rank_within_user(pool.interactions, pool.score) < quota[pool.interactions.users]

@@ -1,0 +1,16 @@
+"""Datasets by name: the one place where a source is registered."""
+
+from dconrec_core.data.file import FileConfig, FileDataset
+from dconrec_core.data.movielens import MovieLens100K, MovieLensConfig
+from dconrec_core.data.raw import Loader, RawTable
+from dconrec_core.data.synthetic import SyntheticConfig, SyntheticDataset
+from dconrec_core.registry import Entry
+
+DATASETS: dict[str, Entry[Loader]] = {
+    "ml-100k": Entry(MovieLensConfig, MovieLens100K),
+    "file": Entry(FileConfig, FileDataset),
+    "synthetic": Entry(SyntheticConfig, SyntheticDataset),
+}
+"""Name in ``params.yaml`` to config class and loader."""
+
+__all__ = ["DATASETS", "Loader", "RawTable"]

@@ -1,0 +1,21 @@
+"""The one place where a device name becomes a torch device and the number of threads is set."""
+
+import torch
+
+from dconrec_core.errors import ConfigError
+from dconrec_core.options import Device
+
+
+def resolve_device(device: Device) -> torch.device:
+    """``auto`` takes CUDA when there is one.
+
+    Raises:
+        ConfigError: CUDA was asked for by name and this machine or this torch build has none.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device is 'cuda', but torch {torch.__version__} sees no CUDA device; set device: auto or device: cpu"
+        )
+    return torch.device(device)

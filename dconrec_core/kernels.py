@@ -1,0 +1,267 @@
+"""Compiled loops (Numba), one thread each and so reproducible; the readable version of each is the oracle of its test.
+
+Randomness is a splitmix64 stream whose state is passed in and out, so that a run can stop and go on exactly.
+"""
+
+import numba
+import numpy as np
+
+_jit = numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _next(state):
+    """Advance the splitmix64 ``state`` (uint64 ``[1]``) and return 64 random bits."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = state[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _below(state, n):
+    """A random integer in [0, n), by multiplication of the upper 32 bits."""
+    return np.int64(((_next(state) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
+
+
+@numba.njit(cache=True, nogil=True)
+def _contains(indices, low, high, item):
+    """Whether sorted ``indices[low:high]`` holds ``item``."""
+    while low < high:
+        middle = (low + high) >> 1
+        if indices[middle] < item:
+            low = middle + 1
+        elif indices[middle] > item:
+            high = middle
+        else:
+            return True
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
+def _negative(state, indptr, indices, user, n_items):
+    """A random item the user has not; after 64 misses in a row any item, so that a full row cannot hang."""
+    low, high = indptr[user], indptr[user + 1]
+    item = _below(state, n_items)
+    for _ in range(64):
+        inside = low < high and item >= indices[low] and item <= indices[high - 1]
+        if not (inside and _contains(indices, low, high, item)):
+            return item
+        item = _below(state, n_items)
+    return item
+
+
+@numba.njit(cache=True, nogil=True)
+def shuffle(state, order):
+    """Fisher–Yates shuffle of ``order`` in place."""
+    for last in range(order.shape[0] - 1, 0, -1):
+        other = _below(state, last + 1)
+        order[last], order[other] = order[other], order[last]
+
+
+@numba.njit(cache=True, nogil=True)
+def top_k(scores, seen_indptr, seen_items, users, k):
+    """The ``k`` best unseen items of each user, ties broken by the lower item id.
+
+    Args:
+        scores: float32 ``[B, n_items]``.
+        seen_indptr: Row offsets of the items to leave out, ``[n_users + 1]``.
+        seen_items: Those items, sorted within a row.
+        users: The user of each row of ``scores``, ``[B]``.
+        k: How many.
+
+    Returns:
+        Item ids int32 ``[B, k]``, best first; −1 where a user has fewer than ``k`` unseen items.
+    """
+    n_rows, n_items = scores.shape
+    best = np.full((n_rows, k), -1, dtype=np.int32)
+    value = np.empty(k, dtype=np.float32)
+    for row in range(n_rows):
+        position, end = seen_indptr[users[row]], seen_indptr[users[row] + 1]
+        filled = 0
+        for item in range(n_items):
+            if position < end and seen_items[position] == item:
+                position += 1
+                continue
+            score = scores[row, item]
+            if filled == k and not score > value[k - 1]:
+                continue
+            place = filled if filled < k else k - 1
+            while place > 0 and value[place - 1] < score:
+                value[place] = value[place - 1]
+                best[row, place] = best[row, place - 1]
+                place -= 1
+            value[place] = score
+            best[row, place] = item
+            if filled < k:
+                filled += 1
+    return best
+
+
+@_jit
+def bpr_epoch(order, users, items, indptr, state, user_factors, item_factors, user_sum, item_sum, learning_rate, decay):
+    """One pass of BPR over ``order``: draw a negative, closed-form gradient, row-wise Adagrad, three rows a step.
+
+    Args:
+        order: Interactions to visit, in this order.
+        users: User of each interaction, sorted; with ``indptr`` its row offsets.
+        items: Item of each interaction, sorted within a user: also the rows that negatives must avoid.
+        indptr: int64 ``[n_users + 1]``.
+        state: Random state, advanced in place.
+        user_factors: float32 ``[n_users, d]``, changed in place, as are the next three.
+        item_factors: float32 ``[n_items, d]``.
+        user_sum: Mean squared gradient summed per user row, float32 ``[n_users]`` (Adagrad's state, one number a row).
+        item_sum: The same per item row.
+        learning_rate: Step size.
+        decay: L2 penalty on the three rows of a step.
+
+    Returns:
+        Mean BPR loss over the pass, each taken before its own update.
+    """
+    size = user_factors.shape[1]
+    n_items = item_factors.shape[0]
+    one, tiny = np.float32(1), np.float32(1e-8)
+    loss = 0.0
+    for step in range(order.shape[0]):
+        interaction = order[step]
+        u, i = users[interaction], items[interaction]
+        j = _negative(state, indptr, items, u, n_items)
+        p, q, r = user_factors[u], item_factors[i], item_factors[j]
+        margin = np.float32(0)
+        for f in range(size):
+            margin += p[f] * (q[f] - r[f])
+        pull = one / (one + np.exp(margin))
+        loss += max(-margin, np.float32(0)) + np.log1p(np.exp(-abs(margin)))
+        squares_p, squares_q, squares_r = np.float32(0), np.float32(0), np.float32(0)
+        for f in range(size):
+            step_p = pull * (q[f] - r[f]) - decay * p[f]
+            step_q = pull * p[f] - decay * q[f]
+            step_r = -pull * p[f] - decay * r[f]
+            squares_p += step_p * step_p
+            squares_q += step_q * step_q
+            squares_r += step_r * step_r
+        user_sum[u] += squares_p / size
+        item_sum[i] += squares_q / size
+        item_sum[j] += squares_r / size
+        rate_p = learning_rate / np.sqrt(user_sum[u] + tiny)
+        rate_q = learning_rate / np.sqrt(item_sum[i] + tiny)
+        rate_r = learning_rate / np.sqrt(item_sum[j] + tiny)
+        for f in range(size):
+            old = p[f]
+            step_q = pull * old - decay * q[f]
+            step_r = -pull * old - decay * r[f]
+            p[f] += rate_p * (pull * (q[f] - r[f]) - decay * old)
+            q[f] += rate_q * step_q
+            r[f] += rate_r * step_r
+    return loss / max(order.shape[0], 1)
+
+
+@_jit
+def draw_negatives(batch, users, items, indptr, state, n_items, negatives):
+    """Fill ``negatives`` with one random item the user has not, for each interaction of ``batch``."""
+    for row in range(batch.shape[0]):
+        negatives[row] = _negative(state, indptr, items, users[batch[row]], n_items)
+
+
+@_jit
+def bpr_gradient(users, positives, negatives, final, base, decay, gradient_final, gradient_base):
+    """Closed-form gradient of the mean BPR loss of a batch with respect to propagated and initial embeddings.
+
+    Args:
+        users: Row of each triplet's user, ``[B]``.
+        positives: Row of its positive item.
+        negatives: Row of its negative item.
+        final: Embeddings that are scored, float32 ``[n, d]``.
+        base: Embeddings that are penalised, float32 ``[n, d]``.
+        decay: L2 penalty per triplet.
+        gradient_final: Set to the gradient with respect to ``final``.
+        gradient_base: Set to the gradient of the penalty with respect to ``base``.
+
+    Returns:
+        Sum of the BPR losses over the batch, penalty not included.
+    """
+    size = final.shape[1]
+    gradient_final[:] = 0
+    gradient_base[:] = 0
+    share = np.float32(1.0 / users.shape[0])
+    one, loss = np.float32(1), 0.0
+    for row in range(users.shape[0]):
+        u, i, j = users[row], positives[row], negatives[row]
+        margin = np.float32(0)
+        for f in range(size):
+            margin += final[u, f] * (final[i, f] - final[j, f])
+        pull = share / (one + np.exp(margin))
+        loss += max(-margin, np.float32(0)) + np.log1p(np.exp(-abs(margin)))
+        for f in range(size):
+            gradient_final[u, f] -= pull * (final[i, f] - final[j, f])
+            gradient_final[i, f] -= pull * final[u, f]
+            gradient_final[j, f] += pull * final[u, f]
+            gradient_base[u, f] += share * decay * base[u, f]
+            gradient_base[i, f] += share * decay * base[i, f]
+            gradient_base[j, f] += share * decay * base[j, f]
+    return loss
+
+
+@_jit
+def adam_step(weights, gradient_a, gradient_b, first, second, step, learning_rate):
+    """Dense Adam (β = 0.9, 0.999) on the sum of two gradients, in place; ``step`` counts from 1."""
+    keep_first, keep_second = np.float32(0.9), np.float32(0.999)
+    one, tiny = np.float32(1), np.float32(1e-8)
+    scale_first = np.float32(1 / (1 - 0.9**step))
+    scale_second = np.float32(1 / (1 - 0.999**step))
+    for row in range(weights.shape[0]):
+        for f in range(weights.shape[1]):
+            gradient = gradient_a[row, f] + gradient_b[row, f]
+            first[row, f] = keep_first * first[row, f] + (one - keep_first) * gradient
+            second[row, f] = keep_second * second[row, f] + (one - keep_second) * gradient * gradient
+            weights[row, f] -= learning_rate * first[row, f] * scale_first / (np.sqrt(second[row, f] * scale_second) + tiny)
+
+
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
+def spmm(indptr, indices, values, dense, product, total):
+    """Sparse times dense: ``product = A @ dense`` and ``total += product``; rows in parallel, so the result is exact.
+
+    Each row's sum is made by one thread in a fixed order: the bytes do not depend on the number of threads.
+    """
+    size = dense.shape[1]
+    for row in numba.prange(indptr.shape[0] - 1):
+        sums = np.zeros(size, dtype=np.float32)
+        for entry in range(indptr[row], indptr[row + 1]):
+            value = values[entry]
+            source = dense[indices[entry]]
+            for f in range(size):
+                sums[f] += value * source[f]
+        for f in range(size):
+            product[row, f] = sums[f]
+            total[row, f] += sums[f]
+
+
+@numba.njit(cache=True, nogil=True)
+def clamped_sum(values, shift):
+    """Sum of ``clip(values - shift, 0, 1)`` in one pass, float64."""
+    total = 0.0
+    for place in range(values.shape[0]):
+        total += min(max(values[place] - shift, 0.0), 1.0)
+    return total
+
+
+@_jit
+def bpr_losses(users, positives, negatives, user_factors, item_factors, losses):
+    """BPR loss of each fixed triplet, into float32 ``losses``; ``negatives`` is ``[n, m]``, the loss their mean."""
+    size = user_factors.shape[1]
+    count = negatives.shape[1]
+    for row in range(users.shape[0]):
+        p, q = user_factors[users[row]], item_factors[positives[row]]
+        best = np.float32(0)
+        for f in range(size):
+            best += p[f] * q[f]
+        total = np.float32(0)
+        for column in range(count):
+            r = item_factors[negatives[row, column]]
+            other = np.float32(0)
+            for f in range(size):
+                other += p[f] * r[f]
+            margin = best - other
+            total += max(-margin, np.float32(0)) + np.log1p(np.exp(-abs(margin)))
+        losses[row] = total / count

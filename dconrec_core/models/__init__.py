@@ -1,0 +1,15 @@
+"""The recommenders, by name. A new one is a file here and a line in ``MODELS``; the contract tests pick it up."""
+
+from dconrec_core.models.base import Recommender
+from dconrec_core.models.bprmf import BPRMF, BPRMFConfig
+from dconrec_core.models.ease import EASE, EASEConfig
+from dconrec_core.models.lightgcn import LightGCN, LightGCNConfig
+from dconrec_core.registry import Entry
+
+MODELS: dict[str, Entry[Recommender]] = {
+    "bprmf": Entry(BPRMFConfig, BPRMF),
+    "lightgcn": Entry(LightGCNConfig, LightGCN),
+    "ease": Entry(EASEConfig, EASE),
+}
+
+__all__ = ["MODELS", "Recommender"]

@@ -1,0 +1,41 @@
+"""Embedding tables as models keep them: dot-product scores, state by name, initial values."""
+
+import numpy as np
+
+from dconrec_core.errors import NotFittedError
+from dconrec_core.models.base import State
+from dconrec_core.types import FloatArray, IntArray
+
+
+class FactorScores:
+    """Scores as dot products of final user and item embeddings; what BPRMF and the graph models share."""
+
+    user_factors: FloatArray | None = None  # [n_users, d]
+    item_factors: FloatArray | None = None  # [n_items, d]
+
+    def score(self, users: IntArray) -> FloatArray:
+        """Scores of every item for ``users``: float32 ``[len(users), n_items]``."""
+        if self.user_factors is None or self.item_factors is None:
+            raise NotFittedError(f"{type(self).__name__} must be fitted or loaded before it can score")
+        return self.user_factors[users] @ self.item_factors.T
+
+    def state(self) -> State:
+        """The two tables."""
+        if self.user_factors is None or self.item_factors is None:
+            raise NotFittedError(f"{type(self).__name__} must be fitted or loaded before it can be saved")
+        return {"user_factors": self.user_factors, "item_factors": self.item_factors}
+
+    def load_state(self, state: State) -> None:
+        """Take the two tables over."""
+        self.user_factors = np.asarray(state["user_factors"], dtype=np.float32)
+        self.item_factors = np.asarray(state["item_factors"], dtype=np.float32)
+
+
+def initial_factors(rng: np.random.Generator, rows: int, size: int, scale: float) -> FloatArray:
+    """Gaussian start, float32 ``[rows, size]``, standard deviation ``scale``."""
+    return rng.standard_normal((rows, size), dtype=np.float32) * np.float32(scale)
+
+
+def random_state(rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """State of a kernel's random stream, uint64 ``[1]``."""
+    return rng.integers(0, 2**63, size=1, dtype=np.uint64)

@@ -1,0 +1,68 @@
+"""The symmetrically normalised bipartite adjacency D^-1/2 A D^-1/2, as graph models propagate with it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+
+from dconrec_core.kernels import spmm
+from dconrec_core.types import FloatArray, IntArray, Interactions
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Users first, then items: node ``n_users + i`` is item i. Isolated nodes have an empty row.
+
+    Args:
+        indptr: int64 ``[n_nodes + 1]``.
+        indices: int32 ``[nnz]``.
+        values: float32 ``[nnz]``.
+    """
+
+    indptr: npt.NDArray[np.int64]
+    indices: IntArray
+    values: FloatArray
+
+    @classmethod
+    def of(cls, interactions: Interactions) -> "Graph":
+        """The graph of ``interactions`` over their whole catalogue."""
+        weight = 1 / np.sqrt(
+            interactions.user_degree[interactions.users].astype(np.float64) * interactions.item_degree[interactions.items]
+        )
+        shape = (interactions.n_users, interactions.n_items)
+        half = sparse.csr_array((weight.astype(np.float32), interactions.items, interactions.indptr), shape=shape)
+        whole = sparse.csr_array(sparse.block_array([[None, half], [half.T, None]], format="csr"))
+        whole.sort_indices()
+        return cls(whole.indptr.astype(np.int64), whole.indices.astype(np.int32), whole.data)
+
+    @property
+    def n_nodes(self) -> int:
+        """Users plus items."""
+        return len(self.indptr) - 1
+
+    def average_layers(self, embeddings: FloatArray, n_layers: int) -> FloatArray:
+        """(X + AX + … + A^L X) / (L + 1), float32 ``[n_nodes, d]``: LightGCN's propagation, and its own transpose."""
+        total, current = embeddings.copy(), embeddings
+        for _ in range(n_layers):
+            product = np.empty_like(embeddings)
+            spmm(self.indptr, self.indices, self.values, current, product, total)
+            current = product
+        total /= n_layers + 1
+        return total
+
+    def torch(self, device: torch.device) -> torch.Tensor:
+        """The same matrix as a sparse CSR tensor."""
+        size = (self.n_nodes, self.n_nodes)
+        parts = (torch.from_numpy(array) for array in (self.indptr, self.indices.astype(np.int64), self.values))
+        return torch.sparse_csr_tensor(*parts, size=size, check_invariants=False).to(device)
+
+
+def average_layers(adjacency: torch.Tensor, embeddings: torch.Tensor, n_layers: int) -> torch.Tensor:
+    """``Graph.average_layers`` on tensors."""
+    total, current = embeddings, embeddings
+    for _ in range(n_layers):
+        current = adjacency @ current
+        total = total + current
+    return total / (n_layers + 1)

@@ -1,0 +1,68 @@
+"""What a recommender is: fitted on interactions, it scores the whole catalogue for any of its users."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.options import RunOptions
+from dconrec_core.registry import Config
+from dconrec_core.training import History
+from dconrec_core.types import FloatArray, IntArray, Interactions
+
+State = Mapping[str, npt.NDArray[np.generic]]
+
+
+class EpochConfig(Config):
+    """Settings shared by every model that is trained in epochs."""
+
+    epochs: int = Field(300, ge=1)
+    """The most epochs; early stopping usually ends sooner."""
+    patience: int = Field(25, ge=1)
+    """Epochs without a better validation NDCG@10 after which training stops."""
+    eval_every: int = Field(5, ge=1)
+    """Epochs between two looks at the validation set."""
+
+
+class Recommender(Protocol):
+    """A model of the ``MODELS`` registry."""
+
+    config: Any
+
+    def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
+        """Learn from ``train`` alone; ``valid`` decides when to stop and which epoch to keep.
+
+        Args:
+            train: What to learn from: a real training set or a condensed one over the same catalogue.
+            valid: The validation task, or None to train for all epochs and keep the last.
+            options: Seed, device and who listens.
+
+        Raises:
+            TrainingError: A loss is not finite.
+            ConfigError: The device is not there.
+        """
+        ...
+
+    def score(self, users: IntArray) -> FloatArray:
+        """Scores of every item for ``users``: float32 ``[len(users), n_items]``.
+
+        Raises:
+            NotFittedError: The model was neither fitted nor loaded.
+        """
+        ...
+
+    def state(self) -> State:
+        """Everything scoring needs, as arrays by name."""
+        ...
+
+    def load_state(self, state: State) -> None:
+        """The inverse of ``state``."""
+        ...
+
+    @staticmethod
+    def search_space() -> list[dict[str, Any]]:
+        """Settings worth trying on valid, best guess first; the first is the defaults."""
+        ...

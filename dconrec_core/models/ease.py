@@ -1,0 +1,95 @@
+"""EASE: a linear item–item autoencoder in closed form (Steck, WWW 2019, arXiv:1905.03375). No training, strong, cheap."""
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+
+from dconrec_core.device import resolve_device
+from dconrec_core.errors import NotFittedError
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.models.base import State
+from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.registry import Config
+from dconrec_core.training import CRITERION, History
+from dconrec_core.types import FloatArray, IntArray, Interactions
+
+
+class EASEConfig(Config):
+    """Settings of EASE."""
+
+    regularization: list[float] = Field([100.0, 200.0, 300.0, 500.0, 1000.0], min_length=1)
+    """Ridge penalties λ; the best on valid is kept, the first without a validation task."""
+
+
+class EASE:
+    """Scores are a user's own history times a learned item × item matrix with a zero diagonal."""
+
+    def __init__(self, config: EASEConfig) -> None:
+        self.config = config
+        self.weights: FloatArray | None = None  # [n_items, n_items]
+        self.history: sparse.csr_array | None = None  # [n_users, n_items]
+
+    def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
+        """Solve for each λ and keep the best on valid; see ``Recommender.fit``. One row of the history a λ."""
+        started, history = time.perf_counter(), History()
+        self.history = train.csr()
+        device = resolve_device(options.device)
+        gram = torch.from_numpy((self.history.T @ self.history).toarray()).to(device, torch.float64)
+        penalties = self.config.regularization if valid is not None else self.config.regularization[:1]
+        best: FloatArray | None = None
+        for number, penalty in enumerate(penalties, start=1):
+            self.weights = ease_weights(gram, penalty).float().cpu().numpy()
+            row = {"epoch": float(number), "regularization": penalty}
+            if valid is not None:
+                row[f"valid_{CRITERION}"] = valid.measure(self.score, (10,))[CRITERION]
+            quality = row.get(f"valid_{CRITERION}", 0.0)
+            if best is None or quality > history.best_valid:
+                best, history.best_epoch, history.best_valid = self.weights, number, quality
+            history.rows.append(row)
+            options.on_epoch(EpochEvent(options.label, number, len(penalties), row))
+        self.weights = best
+        history.seconds = history.seconds_to_best = time.perf_counter() - started
+        return history
+
+    def score(self, users: IntArray) -> FloatArray:
+        """Scores of every item for ``users``: float32 ``[len(users), n_items]``."""
+        if self.weights is None or self.history is None:
+            raise NotFittedError("EASE must be fitted or loaded before it can score")
+        return np.asarray(self.history[users] @ self.weights, dtype=np.float32)
+
+    def state(self) -> State:
+        """The item × item weights and the users' histories."""
+        if self.weights is None or self.history is None:
+            raise NotFittedError("EASE must be fitted or loaded before it can be saved")
+        indptr, items = self.history.indptr.astype(np.int64), self.history.indices.astype(np.int32)
+        return {"weights": self.weights, "history_indptr": indptr, "history_items": items}
+
+    def load_state(self, state: State) -> None:
+        """The inverse of ``state``."""
+        self.weights = np.asarray(state["weights"], dtype=np.float32)
+        items, indptr = state["history_items"], state["history_indptr"]
+        shape = (len(indptr) - 1, len(self.weights))
+        self.history = sparse.csr_array((np.ones(len(items), dtype=np.float32), items, indptr), shape=shape)
+
+    @staticmethod
+    def search_space() -> list[dict[str, Any]]:
+        """λ is chosen inside ``fit``."""
+        return [{}]
+
+
+def ease_weights(gram: torch.Tensor, penalty: float) -> torch.Tensor:
+    """B = I − P diag(P)^−1 with P = (XᵀX + λI)^−1, by Cholesky; EASE's equation 8.
+
+    Args:
+        gram: XᵀX, ``[n_items, n_items]``.
+        penalty: λ > 0.
+    """
+    regularised = gram + penalty * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(regularised))
+    weights = inverse / -inverse.diagonal()
+    weights.fill_diagonal_(0)
+    return weights

@@ -1,0 +1,83 @@
+"""Things chosen by name in the configuration: a registry maps a name to its config class and its factory."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dconrec_core.errors import ConfigError
+
+T = TypeVar("T")
+ConfigT = TypeVar("ConfigT", bound="Config")
+
+
+class Config(BaseModel):
+    """Base of every config: typed, frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One registered thing: ``build(config)`` makes it."""
+
+    config_class: type[Config]
+    build: Callable[[Any], T]
+
+    def configure(self, where: str, settings: Mapping[str, Any]) -> Any:
+        """Check ``settings`` against the config class.
+
+        Args:
+            where: Path of the section in the configuration, for the message.
+            settings: Keys and values as read.
+
+        Raises:
+            ConfigError: A key is unknown (the nearest valid one is offered) or a value has the wrong type or range.
+        """
+        try:
+            return self.config_class.model_validate(dict(settings))
+        except ValidationError as error:
+            raise ConfigError(explain(error, where, self.config_class)) from None
+
+
+def lookup(registry: Mapping[str, Entry[T]], name: str, where: str) -> Entry[T]:
+    """The entry called ``name``.
+
+    Raises:
+        ConfigError: There is none; the nearest valid name is offered.
+    """
+    if name not in registry:
+        raise ConfigError(f"{where} is {name!r}; {suggest(name, list(registry))}")
+    return registry[name]
+
+
+def suggest(name: str, valid: list[str]) -> str:
+    """'did you mean …' where a valid name is near, and the list of them."""
+    near = get_close_matches(str(name), valid, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}valid names: {', '.join(sorted(valid))}"
+
+
+def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
+    """The first problem pydantic found, in one line, with the path of the key and the way out."""
+    # An unknown key first: a mistyped one also shows as missing, and the typo is what the user must see.
+    problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    path = ".".join(map(str, (*([where] if where else []), *problem["loc"])))
+    if problem["type"] == "extra_forbidden":
+        fields = _fields_at(model, problem["loc"][:-1])
+        return f"{path} is not a setting; {suggest(str(problem['loc'][-1]), fields)}"
+    if problem["type"] == "missing":
+        return f"{path} is missing; add it"
+    return f"{path} is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for key in location:
+        field = model.model_fields.get(str(key))
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,68 @@
+"""Per-user splits into train, valid and test (PROTOCOL: random 8 : 1 : 1 by default, temporal as an option)."""
+
+import numpy as np
+import numpy.typing as npt
+
+from dconrec_core.errors import ConfigError, DataError
+from dconrec_core.rng import numpy_rng
+from dconrec_core.types import Interactions, Split
+
+
+def random_split(interactions: Interactions, valid: float, test: float, seed: int) -> Split:
+    """Split each user's interactions at random.
+
+    Args:
+        interactions: Everything that was observed.
+        valid: Share of each user's interactions for validation.
+        test: Share for the test.
+        seed: Seed of the shuffle.
+
+    Returns:
+        A split in which every user with an interaction keeps at least one for training; see ``part_sizes``.
+
+    Raises:
+        ConfigError: ``valid`` and ``test`` leave nothing to train on.
+    """
+    return _split(interactions, numpy_rng(seed, "split").random(len(interactions)), valid, test)
+
+
+def temporal_split(interactions: Interactions, timestamps: npt.NDArray[np.int64], valid: float, test: float) -> Split:
+    """Split each user's interactions by time: the latest are the test, the ones before them valid.
+
+    Args:
+        interactions: Everything that was observed.
+        timestamps: Seconds, int64 ``[nnz]``, aligned with ``interactions``; ties are broken by item id.
+        valid: Share of each user's interactions for validation.
+        test: Share for the test.
+
+    Raises:
+        DataError: ``timestamps`` is not aligned with ``interactions``.
+        ConfigError: ``valid`` and ``test`` leave nothing to train on.
+    """
+    if len(timestamps) != len(interactions):
+        raise DataError(f"{len(timestamps)} timestamps for {len(interactions)} interactions; one each is needed")
+    return _split(interactions, timestamps, valid, test)
+
+
+def part_sizes(degree: npt.NDArray[np.int64], valid: float, test: float) -> tuple[npt.NDArray[np.int64], ...]:
+    """How many of a user's interactions go to valid and to test.
+
+    Each share is rounded down, but for a user with enough interactions it is at least one: three give one of each,
+    two give one to train and one to test, one goes to train.
+    """
+    n_test = np.where(degree >= 2, np.maximum(np.floor(degree * test + 1e-9), 1), 0).astype(np.int64)
+    n_valid = np.where(degree >= 3, np.maximum(np.floor(degree * valid + 1e-9), 1), 0).astype(np.int64)
+    return n_valid, n_test
+
+
+def _split(interactions: Interactions, key: npt.NDArray[np.generic], valid: float, test: float) -> Split:
+    if valid + test >= 1:
+        raise ConfigError(f"split.valid {valid} + split.test {test} leave nothing to train on; keep their sum below 1")
+    order = np.lexsort((key, interactions.users))  # per user, by key; rows of a user are contiguous already
+    place = np.empty(len(interactions), dtype=np.int64)
+    place[order] = np.arange(len(interactions)) - interactions.indptr[interactions.users]
+    n_valid, n_test = part_sizes(interactions.user_degree, valid, test)
+    from_end = interactions.user_degree[interactions.users] - 1 - place
+    is_test = from_end < n_test[interactions.users]
+    is_valid = ~is_test & (from_end < (n_test + n_valid)[interactions.users])
+    return Split(*(interactions.take(mask) for mask in (~is_test & ~is_valid, is_valid, is_test)))

@@ -1,0 +1,51 @@
+"""What a flow run leaves in Prefect's UI: how far it is, the table of results, where the report lies."""
+
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from dconrec_core.options import EpochEvent
+from flows.results import HEADER
+from tasks.workspace import Workspace
+
+UPDATE_SECONDS = 3.0
+"""Between two updates, each of which is a request to the server."""
+
+
+class ProgressBar:
+    """One progress artifact for the whole flow: stages that are over, plus the share of the running one."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._updated = total, 0, 0.0
+        self._id: UUID = create_progress_artifact(progress=0.0, key="progress", description="stages that are over")
+
+    def epoch(self, event: EpochEvent, /) -> None:
+        """Count the epochs of the running training, at most every few seconds."""
+        if time.monotonic() - self._updated >= UPDATE_SECONDS:
+            self._update(min(event.epoch / max(event.total, 1), 1.0))
+
+    def stage_over(self) -> None:
+        """One more stage is done, or had nothing to do."""
+        self._done += 1
+        self._update(0.0)
+
+    def _update(self, share_of_stage: float) -> None:
+        self._updated = time.monotonic()
+        update_progress_artifact(self._id, progress=100 * (self._done + share_of_stage) / self._total)
+
+
+def publish_results(rows: Sequence[Sequence[str]], files: Workspace) -> None:
+    """The table of results and a link to the report."""
+    create_table_artifact(
+        table=[dict(zip(HEADER, row, strict=True)) for row in rows],
+        key="results",
+        description="Trained on the condensed set and on what it is compared with; test split, mean over seeds",
+    )
+    create_link_artifact(link=files.report.resolve().as_uri(), link_text="report.html", key="report")

@@ -1,0 +1,51 @@
+"""Settings of the tools in one place, made before any of them is imported; a variable that is set already wins."""
+
+import os
+from pathlib import Path
+
+PARAMS_FILE = "params.yaml"
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The project's folder: the nearest one at or above ``start`` that holds ``params.yaml`` and ``dvc.yaml``.
+
+    Where there is none, ``start`` itself: reading ``params.yaml`` then says what is missing.
+    """
+    start = (start or Path.cwd()).resolve()
+    holds_both = (folder for folder in (start, *start.parents) if _is_project(folder))
+    return next(holds_both, start)
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / PARAMS_FILE).is_file() and (folder / "dvc.yaml").is_file()
+
+
+def tracking_root(root: Path) -> Path:
+    """Where runs are remembered: ``root``, or the checkout whose ``.dvc/tmp/exps`` holds this temporary copy.
+
+    ``dvc exp run --queue`` and ``--temp`` work in a copy that is thrown away, and the runs must outlive it.
+    """
+    return next((folder.parent for folder in root.parents if folder.name == ".dvc"), root)
+
+
+def configure(root: Path) -> None:
+    """Local files instead of servers, no telemetry, and time for a slow machine to start Prefect's own server."""
+    home = tracking_root(root)
+    settings = {
+        "DO_NOT_TRACK": "true",  # MLflow takes the word alone, not 1
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_PYTHON_REFRESH": "quiet",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes fewer, and nothing here needs them
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+        "PREFECT_HOME": str(home / ".prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+ROOT = find_root()
+configure(ROOT)

@@ -1,0 +1,162 @@
+"""``params.yaml`` → ``PipelineParams``: the only reader and writer of YAML, and the first to say that a name is wrong."""
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from dconrec_core.atomic import write_text
+from dconrec_core.errors import ConfigError, DataError
+from dconrec_core.registry import Entry, explain, lookup
+from flows.env import PARAMS_FILE
+from tasks.params import PipelineParams
+
+
+def read_params(root: Path, changes: Mapping[str, Any] | None = None) -> PipelineParams:
+    """Read and check ``params.yaml``; names in the registries are checked by ``check_names``.
+
+    Args:
+        root: The project's folder.
+        changes: Single keys (``condense.ratio``) to see with other values than the file's.
+
+    Raises:
+        DataError: There is no such file, or it is not UTF-8 text.
+        ConfigError: It is not YAML, a key is unknown or missing, or a value has the wrong type or range.
+    """
+    return _validate(_changed(_text(root), changes or {}))
+
+
+def write_changes(root: Path, changes: Mapping[str, Any]) -> None:
+    """Set single keys in ``params.yaml`` if the result is valid, keeping comments and order.
+
+    The file is changed and not the values in memory, since DVC decides by the file what is stale.
+
+    Raises:
+        ConfigError: As ``read_params`` and ``check_names``; the file is left as it was.
+    """
+    check_names(read_params(root, changes))
+    text = io.StringIO()
+    _yaml().dump(_changed(_text(root), changes), text)
+    write_text(root / PARAMS_FILE, text.getvalue())
+
+
+def parse_changes(assignments: Iterable[str]) -> dict[str, Any]:
+    """``["condense.ratio=0.1"]`` → ``{"condense.ratio": 0.1}``; values are YAML."""
+    changes = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not (equals and key.strip()):
+            raise ConfigError(f"{assignment!r} sets nothing; write KEY=VALUE, for instance condense.ratio=0.1")
+        try:
+            changes[key.strip()] = _yaml().load(value)
+        except YAMLError:
+            raise ConfigError(f"{key.strip()}: {value!r} is not a YAML value; quote it, or check its brackets") from None
+    return changes
+
+
+def check_names(params: PipelineParams) -> None:
+    """Look up every name and check every component's settings before the first stage runs.
+
+    Raises:
+        ConfigError: A name is in no registry, or a setting is unknown or wrong; the nearest valid one is offered.
+        BudgetError: A ratio is outside (0, 1].
+    """
+    from dconrec_core.condensation import CONDENSERS  # torch comes with it
+    from dconrec_core.data import DATASETS
+    from dconrec_core.models import MODELS
+
+    _configure(DATASETS, "dataset", params.dataset.name, params.dataset.config)
+    _configure(MODELS, "teacher", params.teacher.name, params.teacher.config)
+    _configure(CONDENSERS, "condense", params.condense.name, params.condense.config)
+    for name, settings in params.evaluate.models.items():
+        lookup(MODELS, name, "evaluate.models").configure(f"evaluate.models.{name}", settings)
+    for name in params.evaluate.baselines:
+        lookup(CONDENSERS, name, "evaluate.baselines")
+    if not params.evaluate.models:
+        raise ConfigError(f"evaluate.models is empty; name at least one of {', '.join(sorted(MODELS))}")
+    _check_ratio("condense.ratio", params.condense.ratio)
+    for ratio in params.evaluate.curve_ratios:
+        _check_ratio("evaluate.curve_ratios", ratio)
+
+
+def _configure(registry: Mapping[str, Entry[Any]], section: str, name: str, config: Mapping[str, Any]) -> None:
+    lookup(registry, name, f"{section}.name").configure(f"{section}.config", config)
+
+
+def _check_ratio(where: str, ratio: float) -> None:
+    if not 0 < ratio <= 1:
+        raise ConfigError(f"{where} is {ratio}; it must be above 0 and at most 1")
+
+
+def _text(root: Path) -> str:
+    path = root / PARAMS_FILE
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; run in the project's folder (the one with {PARAMS_FILE} and dvc.yaml)")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def _yaml() -> YAML:
+    yaml = YAML()  # YAML 1.2 with comments kept: the dialect DVC reads, where 1e-3 is a number
+    yaml.width = 120
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
+    return yaml
+
+
+def _parse(text: str) -> Any:
+    try:
+        document = _yaml().load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = " ".join(str(error.problem or error.context).split())
+        raise ConfigError(f"{PARAMS_FILE}{place}: {problem}; check indentation, colons and quotes there") from None
+    except YAMLError as error:
+        raise ConfigError(f"{PARAMS_FILE} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{PARAMS_FILE} holds {'nothing' if document is None else 'no keys'}; docs/params.md shows one")
+    return document
+
+
+def _validate(document: Mapping[str, Any]) -> PipelineParams:
+    try:
+        return PipelineParams.model_validate(_plain(document))
+    except ValidationError as error:
+        raise ConfigError(f"{PARAMS_FILE}: {explain(error, '', PipelineParams)}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Without ruamel's own kinds of number, string and mapping, so that a message shows the value as it was written."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def _changed(text: str, changes: Mapping[str, Any]) -> Any:
+    document = _parse(text)
+    for key, value in changes.items():
+        _assign(document, key, value)
+    return document
+
+
+def _assign(document: Any, key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    node = document
+    for depth, part in enumerate(path):
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"{key} is not a setting: {'.'.join(path[: depth + 1])} is {node!r} and has no keys")
+    node[last] = value

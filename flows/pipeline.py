@@ -1,0 +1,204 @@
+"""The main flow: every stage in order, each run only if DVC finds it stale. ``python -m flows.pipeline [KEY=VALUE ...]``.
+
+Prefect decides when a stage runs, retries and shows; DVC decides what is stale and versions the files.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from prefect import Task, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from dconrec_core.errors import ConfigError
+from dconrec_core.options import EpochEvent, RunOptions
+from flows.artifacts import ProgressBar, publish_results
+from flows.console import Console, hush
+from flows.env import ROOT
+from flows.failure import INTERRUPTED, USER_ERRORS, may_pass, one_line
+from flows.params import check_names, parse_changes, read_params, write_changes
+from flows.results import draw, read_results, table
+from flows.stages import BY_NAME, STAGES, Stage
+from tasks.naming import run_name
+from tasks.params import PipelineParams
+from tasks.versioning import Versions
+from tasks.workspace import Workspace
+
+FRESH, RESTORED = "Fresh", "Restored"
+"""States of a stage that did not run: nothing to do, or its outputs were in DVC's cache."""
+STOPPED, UNREACHABLE = "Stopped", "Unreachable"
+"""States of a failure that is not a bug: for good, or something that may answer the next time."""
+
+
+class Job:
+    """One run of the pipeline. A plain class, so that Prefect hands it to tasks as it is."""
+
+    def __init__(self, params: PipelineParams, versions: Versions) -> None:
+        self.params, self.versions = params, versions
+        self.files = Workspace()
+        self.console, self.progress = Console(total=len(STAGES)), ProgressBar(total=len(STAGES))
+        self.names_checked = False
+
+    def run(self, stage: Stage) -> State[Any]:
+        """Do one stage if it is stale, or fetch what an earlier run with the same inputs left."""
+        reasons = self.versions.reasons(stage.name)
+        if not reasons:
+            self.console.skip(stage.name, "up to date")
+            return Completed(name=FRESH, message="nothing it depends on has changed")
+        self._check_names()
+        self.console.begin(stage.name, stage.job)
+        get_run_logger().info("%s is stale: %s", stage.name, ", ".join(reasons))
+        if self.versions.restore(stage.name):
+            self.console.end("from the cache of an earlier run")
+            return Completed(name=RESTORED, message="outputs of an earlier run with the same inputs")
+        stage.run(self.params, self.files, self._options())
+        self.versions.commit(stage.name)
+        self.console.end()
+        return Completed(message=f"ran because: {', '.join(reasons)}"[:1000])
+
+    def _check_names(self) -> None:
+        if not self.names_checked:  # not before something must run: it takes seconds to import the registries
+            check_names(self.params)
+            self.names_checked = True
+
+    def _options(self) -> RunOptions:
+        return RunOptions(seed=self.params.seed, device=self.params.device, on_epoch=self._epoch)
+
+    def _epoch(self, event: EpochEvent, /) -> None:
+        self.console.epoch(event)
+        self.progress.epoch(event)
+
+
+def _is_unreachable(task: Task[..., Any], run: object, state: State[Any]) -> bool:
+    return state.name == UNREACHABLE
+
+
+@task(
+    cache_policy=NO_CACHE,  # DVC alone decides what is stale
+    persist_result=False,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=_is_unreachable,
+)
+def run_stage(name: str, job: Job) -> State[Any]:
+    """One stage of the table; a failure that is not a bug becomes a state with one line and no traceback."""
+    try:
+        return job.run(BY_NAME[name])
+    except USER_ERRORS as error:
+        return Failed(name=UNREACHABLE if may_pass(error) else STOPPED, message=f"{name}: {one_line(error)}")
+
+
+def as_task(stage: Stage) -> Task[..., State[Any]]:
+    """The task under the stage's own name, with its retries and its timeout."""
+    return run_stage.with_options(
+        name=stage.name,
+        task_run_name=stage.name,
+        description=stage.job,
+        tags=["dconrec", stage.name],
+        retries=stage.retries,
+        timeout_seconds=stage.timeout.total_seconds(),
+    )
+
+
+def _flow_run_name() -> str:
+    try:
+        return run_name(read_params(Path(), flow_run.parameters.get("changes")))
+    except USER_ERRORS:
+        return "unreadable params.yaml"  # the flow says what is wrong with it
+
+
+@flow(name="dconrec", flow_run_name=_flow_run_name, persist_result=False)
+def pipeline(changes: dict[str, Any] | None = None) -> State[Any]:
+    """Ingest, validate, split, pretrain, augment, condense, evaluate, report, register.
+
+    Args:
+        changes: Keys of ``params.yaml`` to set first, for instance ``{"condense.ratio": 0.1}``.
+    """
+    try:
+        with _alone(), Versions(Path()) as versions:
+            if changes:
+                write_changes(Path(), changes)
+            return _run_stages(Job(read_params(Path()), versions))
+    except USER_ERRORS as error:
+        return Failed(name=STOPPED, message=one_line(error))
+
+
+def _run_stages(job: Job) -> State[Any]:
+    did = []
+    for stage in STAGES:
+        state = as_task(stage)(stage.name, job, return_state=True)
+        if not state.is_completed():
+            job.console.close()
+            # What is not ours is a bug: it keeps its traceback.
+            return Failed(name=STOPPED, message=state.message) if state.data is None else state
+        job.progress.stage_over()
+        did += [stage.name] if state.name != FRESH else []
+    publish_results(table(read_results(job.files)), job.files)
+    return Completed(message=f"did {', '.join(did)}" if did else "nothing to do: every stage is up to date")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two pipelines in one folder would write the same files."""
+    lock = FileLock(Path(".dvc/tmp/pipeline.lock"))
+    try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError("another pipeline runs in this folder; wait for it, or work in a second clone") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def summary(files: Workspace) -> str:
+    """The small table and where to look."""
+    registration: Mapping[str, Any] = json.loads(files.registration.read_text(encoding="utf-8"))
+    failed = [f"{o['rule']}: {o['reason']}" for o in registration["gate"] if not o["passed"]]
+    verdict = "champion" if registration["champion"] else f"not champion ({'; '.join(failed)})"
+    return "\n".join(
+        (
+            "",
+            draw(table(read_results(files))),
+            "",
+            f"report      {files.report}",
+            f"condensed   {files.condensed}/  (card.md says what it is and how to load it)",
+            f"registered  {registration['uri']}, {verdict}",
+            "compare     make ui  (MLflow: runs, curves, registered sets; Prefect: flow runs)",
+        )
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the flow in this process; exit code 0 when every stage is done or fresh."""
+    os.chdir(ROOT)  # so that messages name paths as the project does
+    hush()
+    try:
+        changes = parse_changes(arguments)
+        read_params(Path(), changes)  # before a server is started for nothing
+        state = pipeline(changes or None, return_state=True)
+        if state.is_completed():
+            print(summary(Workspace()))
+            print(f"\n{state.message}")
+            return 0
+        if state.data is not None:
+            state.result()
+        print(state.message, file=sys.stderr)
+    except USER_ERRORS as error:
+        print(one_line(error), file=sys.stderr)
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

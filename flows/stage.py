@@ -1,0 +1,53 @@
+"""``python -m flows.stage NAME``: one stage, as ``dvc.yaml`` runs it."""
+
+import os
+import sys
+from pathlib import Path
+
+from dconrec_core.errors import ConfigError
+from dconrec_core.options import RunOptions
+from dconrec_core.registry import suggest
+from flows.console import Console
+from flows.env import ROOT
+from flows.failure import INTERRUPTED, USER_ERRORS, one_line
+from flows.params import check_names, read_params
+from flows.stages import BY_NAME, Stage
+from tasks.params import PipelineParams
+from tasks.workspace import Workspace
+
+NAMED = {"dataset", "teacher", "condense", "evaluate"}
+"""Sections that choose something by name: a stage that uses one checks them all, before it costs anything."""
+
+
+def run(stage: Stage, params: PipelineParams, files: Workspace, options: RunOptions) -> None:
+    """Run one stage in this process; both drivers come here."""
+    if NAMED & set(stage.params) and stage.name != "register":  # its inputs show that the names were right
+        check_names(params)
+    stage.run(params, files, options)
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 0 when the stage's outputs are complete, 1 when the input does not allow it."""
+    try:
+        if len(arguments) != 1:
+            raise ConfigError(f"usage: python -m flows.stage NAME, with one of {', '.join(BY_NAME)}")
+        if arguments[0] not in BY_NAME:
+            raise ConfigError(f"there is no stage {arguments[0]!r}; {suggest(arguments[0], list(BY_NAME))}")
+        stage = BY_NAME[arguments[0]]
+        os.chdir(ROOT)  # so that messages name paths as the project does
+        params = read_params(Path())
+        with Console(total=1) as console:
+            console.begin(stage.name, stage.job)
+            run(stage, params, Workspace(), RunOptions(seed=params.seed, device=params.device, on_epoch=console.epoch))
+            console.end()
+    except USER_ERRORS as error:
+        print(f"{arguments[0] if arguments else 'stage'}: {one_line(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

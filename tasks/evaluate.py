@@ -1,0 +1,215 @@
+"""Stage evaluate: train every downstream model on full, condensed and baseline sets side by side, and measure on test."""
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dconrec_core.atomic import write_json
+from dconrec_core.comparison import Trained, train_and_measure
+from dconrec_core.condensation import CONDENSERS
+from dconrec_core.condensation.dataset import read_card, read_condensed
+from dconrec_core.data.io import read_pool, read_split
+from dconrec_core.device import resolve_device
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.models.popularity import popularity_scores
+from dconrec_core.models.store import stored_model_name
+from dconrec_core.options import RunOptions
+from dconrec_core.registry import lookup
+from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions, Split
+from tasks.params import CondenseParams, EvaluateParams
+from tasks.pretrain import write_csv
+from tasks.timing import stage_timing
+from tasks.workspace import Workspace
+
+CURVE_COLUMNS = ["training_set", "model", "seed", "epoch", "loss", "valid_ndcg@10"]
+RATIO_COLUMNS = ["condenser", "model", "ratio", "n_interactions", "ndcg@10", "recall@20", "quality"]
+Row = dict[str, Any]
+
+
+def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace, options: RunOptions) -> None:
+    """Compare the condensed dataset with full data and with the baselines at the same budget.
+
+    This stage alone reads test.
+
+    Args:
+        params: Models, baselines, seeds, size of the search.
+        condense: The condenser and its settings, for the ratio curve.
+        files: Reads split, pool, condensed and the teacher's name; writes evaluation, metrics, curves, ratio curve, timing.
+        options: Seed, device, listener.
+    """
+    data, candidates, main = read_split(files.split), read_pool(files.pool), read_condensed(files.condensed)
+    comparison = Comparison(params, data, options)
+    with stage_timing(files.timing("evaluate"), str(resolve_device(options.device))) as measured:
+        sets = {"full": _whole(data.train), "condensed": _counted(main)}
+        for name in params.baselines:
+            sets[name] = _counted(_baseline(name, candidates, data.valid, main.budget, options))
+        for name, (train, facts) in sets.items():
+            for model in params.models:
+                for seed in params.seeds:
+                    comparison.train(name, train, facts, model, seed)
+        comparison.rows.append(_popularity_row(data))
+        curve = _ratio_curve(params, condense, candidates, data, main, comparison)
+        measured["rows"] = comparison.seconds
+    header = {
+        "dataset": read_card(files.condensed).dataset,
+        "seed": options.seed,
+        "condenser": main.condenser,
+        "teacher": stored_model_name(files.teacher),
+        "ratio": condense.ratio,
+        "budget": main.budget.n_interactions,
+        "n_train": len(data.train),
+        "n_users": data.train.n_users,
+        "n_items": data.train.n_items,
+    }
+    write_csv(files.curves, pd.DataFrame(comparison.curves, columns=CURVE_COLUMNS))
+    write_csv(files.ratio_curve, pd.DataFrame(curve, columns=RATIO_COLUMNS))
+    write_json(files.metrics, summarise(comparison.rows))
+    write_json(files.evaluation, {**header, "rows": comparison.rows})
+
+
+class Comparison:
+    """Trains and remembers: a row of figures, the curves and the seconds of every training.
+
+    Args:
+        params: Models, seeds, size of the search.
+        split: Valid for the search, test for the figures.
+        options: Device and listener.
+    """
+
+    def __init__(self, params: EvaluateParams, split: Split, options: RunOptions) -> None:
+        self.params, self.split, self.options = params, split, options
+        self.rows: list[Row] = []
+        self.curves: list[Row] = []
+        self.seconds: list[Row] = []
+        self._full: dict[tuple[str, int], Trained] = {}
+
+    def train(self, name: str, train: Interactions, facts: Mapping[str, Any], model: str, seed: int) -> None:
+        """Train ``model`` on the set called ``name``; the full set must come first."""
+        key = {"training_set": name, "model": model, "seed": seed}
+        trained = self.fit(f"{model} on {name}", train, model, seed)
+        if name == "full":
+            self._full[model, seed] = trained
+        full = self._full[model, seed]
+        same = trained.metrics["ndcg@10"]
+        if name != "full" and trained.config != full.config:
+            # Trained with exactly the settings that were found for full data.
+            options = RunOptions(seed, self.options.device, f"{model} on {name}, full data's settings", self.options.on_epoch)
+            same = train_and_measure(model, full.config, train, self.split, 1, options).metrics["ndcg@10"]
+        self.rows.append(
+            {
+                **key,
+                "inductive": False,
+                **facts,
+                "config": dict(trained.config),
+                "best_epoch": trained.history.best_epoch,
+                "valid_ndcg@10": trained.history.best_valid,
+                **trained.metrics,
+                "quality": trained.metrics["ndcg@10"] / full.metrics["ndcg@10"] if full.metrics["ndcg@10"] else None,
+                "same_settings_ndcg@10": same,
+            }
+        )
+        self.curves += [{**key, **row} for row in trained.history.rows]
+        seconds = {"train_seconds": trained.history.seconds_to_best, "tuning_seconds": trained.tuning_seconds}
+        self.seconds.append({**key, **{name: round(value, 4) for name, value in seconds.items()}})
+
+    def fit(self, label: str, train: Interactions, model: str, seed: int) -> Trained:
+        """Search on valid, measure on test; nothing is remembered."""
+        options = RunOptions(seed, self.options.device, label, self.options.on_epoch)
+        return train_and_measure(model, self.params.models[model], train, self.split, self.params.trials, options)
+
+    def full_ndcg(self, model: str, seed: int) -> float:
+        """NDCG@10 of ``model`` on full data."""
+        return self._full[model, seed].metrics["ndcg@10"]
+
+
+def summarise(rows: list[Row]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Means over seeds, by model and training set."""
+    summary: dict[str, dict[str, dict[str, float | None]]] = {}
+    for row in rows:
+        same = [r for r in rows if (r["model"], r["training_set"]) == (row["model"], row["training_set"])]
+        summary.setdefault(row["model"], {})[row["training_set"]] = {
+            key: fmean(values) if len(values := [r[key] for r in same if r[key] is not None]) else None
+            for key in ("ndcg@10", "recall@20", "quality", "n_interactions")
+        }
+    return summary
+
+
+def _whole(train: Interactions) -> tuple[Interactions, Row]:
+    return train, _facts(train, np.ones(len(train), dtype=bool))
+
+
+def _counted(condensed: CondensedDataset) -> tuple[Interactions, Row]:
+    return condensed.interactions, _facts(condensed.interactions, condensed.observed)
+
+
+def _facts(interactions: Interactions, observed: np.ndarray) -> Row:
+    return {
+        "n_interactions": len(interactions),
+        "n_users": int((interactions.user_degree > 0).sum()),
+        "observed_share": float(observed.mean()) if len(observed) else 0.0,
+    }
+
+
+def _baseline(
+    name: str, pool: CandidatePool, valid: Interactions, budget: Budget, options: RunOptions
+) -> CondensedDataset:
+    entry = lookup(CONDENSERS, name, "evaluate.baselines")
+    return entry.build(entry.config_class()).condense(pool, valid, budget, options.named(name))
+
+
+def _popularity_row(split: Split) -> Row:
+    metrics = RankingTask.test(split).measure(popularity_scores(split.train))
+    valid = RankingTask.valid(split.train, split.valid).measure(popularity_scores(split.train))["ndcg@10"]
+    return {
+        "training_set": "full",
+        "model": "popularity",
+        "seed": 0,
+        "inductive": False,
+        **_whole(split.train)[1],
+        "config": {},
+        "best_epoch": 0,
+        "valid_ndcg@10": valid,
+        **metrics,
+        "quality": None,
+        "same_settings_ndcg@10": metrics["ndcg@10"],
+    }
+
+
+def _ratio_curve(
+    params: EvaluateParams,
+    condense: CondenseParams,
+    pool: CandidatePool,
+    split: Split,
+    main: CondensedDataset,
+    comparison: Comparison,
+) -> list[Row]:
+    """The first model on sets of several sizes, by the configured condenser and by the random baseline; first seed."""
+    model, seed, rows = next(iter(params.models)), params.seeds[0], []
+    for ratio in sorted({*params.curve_ratios, condense.ratio} if params.curve_ratios else ()):
+        budget = Budget.from_ratio(ratio, split.train)
+        for name in dict.fromkeys((condense.name, "random")):
+            if name == condense.name and budget == main.budget:
+                condensed = main
+            else:
+                entry = lookup(CONDENSERS, name, "condense.name")
+                config = entry.configure("condense.config", condense.config if name == condense.name else {})
+                options = comparison.options.named(f"{name} at {ratio:.2%}")
+                condensed = entry.build(config).condense(pool, split.valid, budget, options)
+            label = f"{model} on {name} at {ratio:.2%}"
+            trained = comparison.fit(label, condensed.interactions, model, seed)
+            full = comparison.full_ndcg(model, seed)
+            rows.append(
+                {
+                    "condenser": name,
+                    "model": model,
+                    "ratio": ratio,
+                    "n_interactions": len(condensed),
+                    "ndcg@10": trained.metrics["ndcg@10"],
+                    "recall@20": trained.metrics["recall@20"],
+                    "quality": trained.metrics["ndcg@10"] / full if full else None,
+                }
+            )
+    return rows

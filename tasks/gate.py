@@ -1,0 +1,58 @@
+"""The quality gate: which rules a condensed dataset must satisfy to become champion, and how each came out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tasks.params import GateParams
+from tasks.summary import POPULARITY_RANKER, Result
+
+RANDOM_BASELINES = ("random", "random-pool")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One rule, whether it holds, and the numbers that show it."""
+
+    rule: str
+    passed: bool
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def judge(gate: GateParams, results: Sequence[Result]) -> list[Outcome]:
+    """Apply every rule; the gate is passed when all hold."""
+    trained = [result for result in results if result.model != POPULARITY_RANKER]
+    outcomes = [_min_quality(gate.min_quality, trained)]
+    if gate.above_baselines:
+        outcomes.append(_above_baselines(trained))
+    return outcomes
+
+
+def _min_quality(least: float, results: Iterable[Result]) -> Outcome:
+    shares = {
+        result.model: result.quality.mean if result.quality else 0.0
+        for result in results
+        if result.training_set == "condensed"
+    }
+    words = ", ".join(f"{model} {share:.1%}" for model, share in shares.items())
+    passed = bool(shares) and all(share >= least for share in shares.values())
+    return Outcome("min_quality", passed, f"{words or 'no downstream model'} of full data, at least {least:.1%} needed")
+
+
+def _above_baselines(results: Sequence[Result]) -> Outcome:
+    ndcg = {(r.model, r.training_set): r.ndcg.mean for r in results if r.ndcg}
+    baselines = [name for name in RANDOM_BASELINES if any(name == training_set for _, training_set in ndcg)]
+    if not baselines:
+        names = " or ".join(RANDOM_BASELINES)
+        return Outcome("above_baselines", False, f"nothing to compare with; add {names} to evaluate.baselines")
+    words, passed = [], True
+    for model in dict.fromkeys(model for model, training_set in ndcg if training_set == "condensed"):
+        condensed = ndcg[model, "condensed"]
+        best, name = max((ndcg[model, name], name) for name in baselines if (model, name) in ndcg)
+        passed &= condensed > best
+        words.append(f"{model} {condensed:.4f} against {best:.4f} ({name})")
+    return Outcome("above_baselines", passed, ", ".join(words))

@@ -1,0 +1,109 @@
+"""``params.yaml`` as types. A stage is handed only the sections it uses; ``dvc.yaml`` names the same ones."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from dconrec_core.options import Device
+from dconrec_core.registry import Config
+
+
+class Component(Config):
+    """Something chosen from a registry by name, with its own settings."""
+
+    name: str
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class ChecksParams(Config):
+    """What raw data must satisfy beyond the dataset's own facts."""
+
+    max_quarantined: float = Field(0.05, ge=0, le=1)
+    """Largest share of rows that may be set aside before the pipeline stops."""
+    min_rows: int = Field(100, ge=1)
+    """Fewest rows that are worth a pipeline."""
+
+
+class PrepareParams(Config):
+    """From ratings to implicit interactions."""
+
+    threshold: float | None = None
+    """Ratings at or above it count as interactions; without one, every row does."""
+    k_core: int = Field(0, ge=0)
+    """Users and items with fewer interactions are dropped until none is left."""
+
+
+class SplitParams(Config):
+    """Per-user split."""
+
+    strategy: Literal["random", "temporal"] = "random"
+    valid: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.1, gt=0, lt=1)
+
+
+class AugmentParams(Config):
+    """Pre-augmentation: how many of the teacher's best unseen items each user gets."""
+
+    pseudo_ratio: float = Field(0.3, ge=0)
+    min_pseudo: int = Field(5, ge=0)
+
+
+class CondenseParams(Component):
+    """Which condenser, under which budget."""
+
+    ratio: float
+    """|C| / |T|, strictly; checked where the budget is made, so that the message can name the counts."""
+
+
+class EvaluateParams(Config):
+    """Which models are trained on which sets, side by side."""
+
+    models: dict[str, dict[str, Any]]
+    """Downstream models by name, with settings that depart from their defaults."""
+    baselines: list[str]
+    """Condensers to compare with, at the same budget."""
+    seeds: list[int] = Field(min_length=1)
+    """Seeds of the downstream trainings."""
+    trials: int = Field(1, ge=1)
+    """Settings tried on valid, the same number for every training set."""
+    curve_ratios: list[float] = Field(default_factory=list)
+    """Ratios of the quality-against-ratio curve; empty for none."""
+
+
+class GateParams(Config):
+    """What a condensed dataset must reach to become champion; every rule must hold."""
+
+    min_quality: float = Field(0.9, ge=0)
+    """Smallest NDCG@10 as a share of the same model on full data, every downstream model."""
+    above_baselines: bool = True
+    """Whether it must beat every random baseline at the same budget."""
+
+
+class RegistrationParams(Config):
+    """Where the result is remembered."""
+
+    experiment: str = "dconrec"
+    name: str | None = None
+    """Registered model; ``<dataset>-condensed`` by default."""
+    gate: GateParams = Field(default_factory=GateParams)
+
+
+class PipelineParams(Config):
+    """The whole of ``params.yaml``."""
+
+    seed: int = Field(0, ge=0)
+    device: Device = "auto"
+    dataset: Component
+    checks: ChecksParams = Field(default_factory=ChecksParams)
+    prepare: PrepareParams = Field(default_factory=PrepareParams)
+    split: SplitParams = Field(default_factory=SplitParams)
+    teacher: Component
+    augment: AugmentParams = Field(default_factory=AugmentParams)
+    condense: CondenseParams
+    evaluate: EvaluateParams
+    registration: RegistrationParams = Field(default_factory=RegistrationParams)
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value

@@ -1,0 +1,285 @@
+"""Register: replay the pipeline's files into MLflow, register the condensed dataset, and let the gate decide ``champion``.
+
+Everything is read from the files of the stages before, so both drivers leave the same and no other stage needs a tracker.
+"""
+
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dconrec_core.atomic import write_json
+from dconrec_core.errors import DataError
+from tasks import tracked_figures
+from tasks.gate import Outcome, judge
+from tasks.naming import model_name, run_name
+from tasks.params import PipelineParams
+from tasks.summary import POPULARITY_RANKER, Result, summarise
+from tasks.tracking import DataInput, Run, Tracker
+from tasks.workspace import Workspace
+
+CHAMPION = "champion"
+TIMED_STAGES = ("pretrain", "condense", "evaluate")
+PACKAGES = ("mlflow", "pandas", "pyarrow")
+"""What loading a registered dataset needs."""
+
+
+def register(params: PipelineParams, files: Workspace, out: Path) -> None:
+    """Remember this pipeline run and its condensed dataset.
+
+    Args:
+        params: All of them: they are what the run is compared by.
+        files: Where the stages wrote.
+        out: Which run, which version, and what the gate decided.
+
+    Raises:
+        DataError: A file of a stage before is missing.
+        TrackingError: MLflow does not answer.
+    """
+    card, evaluation = _json(files.condensed / "card.json"), _json(files.evaluation)
+    timings = {stage: _json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
+    results = summarise(evaluation, timings)
+    outcomes = judge(params.registration.gate, results)
+    lineage = _lineage(files, card)
+    tracker = Tracker.open(params.registration.experiment, files.root / "mlflow")
+    with tracker.run(run_name(params), tags=_tags(params, outcomes) | lineage) as run:
+        _log_settings(run, params, timings)
+        _log_data(run, files, card, params.dataset.name)
+        _log_results(run, files, results, card, timings)
+        for training in _trainings(files, evaluation, timings):
+            _log_training(tracker, run, training, _inputs(files, card, params.dataset.name))
+        _log_teacher(tracker, run, files, params)
+        _log_files(run, files)
+        run.flush()
+        registered = _register_dataset(tracker, run, params, files, card, outcomes, lineage)
+    write_json(out, {**registered, "gate": [outcome.as_dict() for outcome in outcomes]})
+
+
+def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:
+    """Which bytes and which code this is, for Git and DVC; without them (a test, a copied folder) the SHA-256 alone."""
+    from tasks.versioning import VersioningError, Versions
+
+    lineage = {"condensed.sha256": card["sha256"]}
+    try:
+        with Versions(files.root) as versions:
+            lineage["git.commit"] = versions.git_commit()
+            if dvc_hash := versions.hash_of(files.condensed.relative_to(files.root)):
+                lineage["dvc.hash"] = dvc_hash
+    except VersioningError:
+        pass
+    return lineage
+
+
+def _tags(params: PipelineParams, outcomes: list[Outcome]) -> dict[str, str]:
+    return {
+        "dataset": params.dataset.name,
+        "condenser": params.condense.name,
+        "ratio": f"{params.condense.ratio:g}",
+        "seed": str(params.seed),
+        "gate": "passed" if all(outcome.passed for outcome in outcomes) else "failed",
+        **{f"gate.{o.rule}": f"{'passed' if o.passed else 'failed'}: {o.reason}" for o in outcomes},
+    }
+
+
+def _log_settings(run: Run, params: PipelineParams, timings: Mapping[str, Mapping[str, Any]]) -> None:
+    run.params(_flat(params.model_dump(exclude={"device"})))
+    devices = {timing["device"] for timing in timings.values() if "device" in timing}
+    run.tags({"device": ", ".join(sorted(devices)) or "unknown"})
+
+
+def _log_data(run: Run, files: Workspace, card: Mapping[str, Any], dataset: str) -> None:
+    run.datasets(list(_inputs(files, card, dataset).values()))
+    for name, folder in (("ratings", files.validated), ("prepared", files.split)):
+        checks = _json(folder / "checks.json", optional=True)
+        run.metrics({f"data/{name}_rows": checks.get("n_rows"), f"data/{name}_quarantined": checks.get("n_quarantined")})
+        for reason, count in checks.get("quarantined", {}).items():
+            run.tags({f"quarantined.{_key(reason)}": count})
+
+
+def _inputs(files: Workspace, card: Mapping[str, Any], dataset: str) -> dict[str, DataInput]:
+    train = files.split / "train.parquet"
+    split = _json(files.split / "split.json")
+    return {
+        "full": DataInput(
+            dataset, _sha256(train), train, "training", split["n_train"], split["n_users"], split["n_items"]
+        ),
+        "condensed": DataInput(
+            *(f"{dataset}-condensed", card["sha256"], files.condensed, "condensed"),
+            *(card["n_interactions"], card["n_users"], card["n_items"]),
+        ),
+    }
+
+
+def _log_results(
+    run: Run,
+    files: Workspace,
+    results: list[Result],
+    card: Mapping[str, Any],
+    timings: Mapping[str, Mapping[str, Any]],
+) -> None:
+    for result in results:
+        prefix = f"{result.model}/{result.training_set}"
+        run.metrics(
+            {
+                f"{prefix}/ndcg@10": result.ndcg and result.ndcg.mean,
+                f"{prefix}/recall@20": result.recall and result.recall.mean,
+                f"{prefix}/quality": result.quality and result.quality.mean,
+                f"{prefix}/train_seconds": result.train_seconds,
+                f"{prefix}/speed_up": result.speed_up,
+            }
+        )
+    qualities = [r.quality.mean for r in results if r.training_set == "condensed" and r.quality]
+    run.metrics({"quality": min(qualities) if qualities else None})  # one number to sort runs by: the worst model's
+    run.metrics({f"condensed/{key}": card.get(key) for key in ("n_interactions", "budget", "observed_share", "pseudo_share")})
+    run.metrics({f"seconds/{stage}": timing.get("stage_seconds") for stage, timing in timings.items()})
+    search = _table(files.search_history)
+    if "outer_epoch" in search:
+        run.curve(search, step="outer_epoch", prefix="search/")
+
+
+def _trainings(
+    files: Workspace, evaluation: Mapping[str, Any], timings: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[Mapping[str, Any], pd.DataFrame, Mapping[str, Any]]]:
+    """Each training with its curve and its seconds; the popularity ranking trains nothing."""
+    curves = _table(files.curves)
+    keys = ("training_set", "model", "seed")
+    seconds = {tuple(row[key] for key in keys): row for row in timings["evaluate"].get("rows", [])}
+    for row in evaluation["rows"]:
+        if row["model"] == POPULARITY_RANKER:
+            continue
+        curve = curves
+        for key in keys:
+            curve = curve[curve[key] == row[key]] if key in curve else curve.iloc[:0]
+        yield row, curve, seconds.get(tuple(row[key] for key in keys), {})
+
+
+def _log_training(
+    tracker: Tracker,
+    parent: Run,
+    training: tuple[Mapping[str, Any], pd.DataFrame, Mapping[str, Any]],
+    inputs: Mapping[str, DataInput],
+) -> None:
+    row, curve, seconds = training
+    told_as_metrics = {
+        key: value for key, value in row.items() if isinstance(value, (int, float)) and key not in ("seed", "inductive")
+    }
+    with tracker.run(f"{row['model']} on {row['training_set']}, seed {row['seed']}", parent=parent) as run:
+        run.params({key: row[key] for key in ("training_set", "model", "seed", "inductive") if key in row})
+        run.params(_flat(row.get("config") or {}, "config."))
+        if row["training_set"] in inputs:
+            run.datasets([inputs[row["training_set"]]])
+        run.metrics(told_as_metrics)
+        run.metrics({key: seconds.get(key) for key in ("train_seconds", "tuning_seconds")})
+        if "epoch" in curve:
+            run.curve(curve[["epoch", *(column for column in ("loss", "valid_ndcg@10") if column in curve)]], step="epoch")
+
+
+def _log_teacher(tracker: Tracker, parent: Run, files: Workspace, params: PipelineParams) -> None:
+    with tracker.run(f"teacher {params.teacher.name}", parent=parent, tags={"teacher": params.teacher.name}) as run:
+        run.params({"model": params.teacher.name, "training_set": "full", **_flat(params.teacher.config, "config.")})
+        history = _table(files.teacher / "history.csv")
+        if "epoch" in history:
+            run.curve(history, step="epoch")
+
+
+def _log_files(run: Run, files: Workspace) -> None:
+    run.artifacts(files.report, files.metrics, files.evaluation, files.ratio_curve)
+    checks = {"ratings": files.validated / "checks.json", "prepared": files.split / "checks.json"}
+    for name, path in {**checks, "condensed": files.condensed_checks}.items():
+        run.artifacts(path, folder=f"checks/{name}")
+    for name, figure in tracked_figures.draw(_table(files.ratio_curve), _table(files.search_history)):
+        run.client.log_figure(run.id, figure, f"figures/{name}.png")
+
+
+def _register_dataset(
+    tracker: Tracker,
+    run: Run,
+    params: PipelineParams,
+    files: Workspace,
+    card: Mapping[str, Any],
+    outcomes: list[Outcome],
+    lineage: Mapping[str, str],
+) -> dict[str, Any]:
+    import mlflow
+
+    name, passed = model_name(params), all(outcome.passed for outcome in outcomes)
+    mlflow.set_tracking_uri(tracker.uri)
+    with mlflow.start_run(run_id=run.id), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asks for type hints that it then rejects
+        info = mlflow.pyfunc.log_model(
+            name="condensed",
+            python_model=str(Path(__file__).with_name("condensed_model.py")),
+            artifacts={"condensed": str(files.condensed)},
+            pip_requirements=[f"{package}=={_version(package)}" for package in PACKAGES],
+            metadata={"kind": "condensed-dataset", "sha256": card["sha256"]},
+        )
+    tags = _tags(params, outcomes) | lineage | {"n_interactions": str(card["n_interactions"])}
+    with redirect_stderr(io.StringIO()):  # it prints what the console says already
+        created = mlflow.register_model(info.model_uri, name, tags=tags)
+    tracker.client.update_model_version(name, created.version, description=_text(files.condensed / "card.md"))
+    tracker.client.update_registered_model(name, f"Condensed sets of {params.dataset.name}, made by DConRec.")
+    if passed:
+        tracker.client.set_registered_model_alias(name, CHAMPION, created.version)
+    return {
+        "experiment": params.registration.experiment,
+        "experiment_id": tracker.experiment_id,
+        "run_id": run.id,
+        "run_name": run_name(params),
+        "model": name,
+        "version": str(created.version),
+        "uri": f"models:/{name}/{created.version}",
+        "sha256": card["sha256"],
+        CHAMPION: passed,
+    }
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        nested = isinstance(value, Mapping) and value
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return flat
+
+
+def _key(text: str) -> str:
+    """As a part of a tag's name: letters, digits and single underscores."""
+    return "_".join("".join(char if char.isalnum() else " " for char in text).split())[:200]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(f"{package}-skinny")
+
+
+def _json(path: Path, *, optional: bool = False) -> dict[str, Any]:
+    if optional and not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(_text(path))
+    return content
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; run the stage that writes it (dvc repro, or make demo)")
+    return path.read_text(encoding="utf-8")
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """A CSV file; an empty table where there is none (EASE, for one, has no epochs to tell of)."""
+    if not path.is_file() or not path.stat().st_size:
+        return pd.DataFrame()
+    return pd.read_csv(path)

@@ -1,0 +1,196 @@
+"""report: everything the pipeline wrote, as one HTML page that needs nothing else to be read."""
+
+import json
+import math
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from dconrec_core import __version__
+from dconrec_core.atomic import write_text
+from dconrec_core.data.io import read_part, read_table
+from dconrec_core.errors import DataError
+from tasks.figures import swatch
+from tasks.report_history import typical_history
+from tasks.report_panels import (
+    percent,
+    popularity_figure,
+    ratio_figure,
+    search_figure,
+    spread,
+    style_of,
+    training_figure,
+)
+from tasks.summary import MODEL_LABELS, POPULARITY_RANKER, Result, summarise
+from tasks.workspace import Workspace
+
+PACKAGES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "prefect", "mlflow", "dvc", "great_expectations")
+TIMED_STAGES = ("pretrain", "condense", "evaluate")
+
+
+def report(files: Workspace, out: Path) -> None:
+    """Write the report of what lies in ``files``.
+
+    Only the evaluation, the condensed dataset and the split must be there; whatever else is missing (titles, a ratio
+    curve, timings of stages restored from the cache) leaves a sentence in its place.
+
+    Args:
+        files: Where the stages wrote.
+        out: The page.
+
+    Raises:
+        DataError: A file that must be there is missing or unreadable.
+    """
+    evaluation = _read_json(files.evaluation)
+    timings = {stage: _read_json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
+    results = summarise(evaluation, timings)
+    context = {
+        "evaluation": evaluation,
+        "timings": timings,
+        "results": results,
+        "verdicts": verdicts(results),
+        "settings": _settings(evaluation),
+        "source": _read_json(files.raw / "source.json", optional=True),
+        "split": _read_json(files.split / "split.json", optional=True),
+        "pool": _read_json(files.pool / "pool.json", optional=True),
+        "checks": _checks(files),
+        "versions": {
+            "dconrec": __version__,
+            "python": platform.python_version(),
+            **{name: _version(name) for name in PACKAGES},
+        },
+        **_condensed(files),
+    }
+    card = context["card"]
+    context["figures"] |= {
+        "ratio": ratio_figure(_read_csv(files.ratio_curve), results, evaluation["condenser"], card["ratio"]),
+        "training": training_figure(_read_csv(files.curves, columns=("training_set", "model", "seed"))),
+        "search": search_figure(_read_csv(files.search_history), card["budget"]),
+    }
+    write_text(out, _environment().get_template("report_template.html").render(context))
+
+
+def verdicts(results: list[Result]) -> list[dict[str, Result | None]]:
+    """For each trained model its condensed, its full and its best baseline result, side by side."""
+    models = [model for model in dict.fromkeys(one.model for one in results) if model != POPULARITY_RANKER]
+    rows = []
+    for model in models:
+        mine = {one.training_set: one for one in results if one.model == model}
+        baselines = [one for name, one in mine.items() if name not in ("full", "condensed") and one.ndcg]
+        best = max(baselines, key=lambda one: one.ndcg.mean, default=None)
+        rows.append({"full": mine.get("full"), "condensed": mine.get("condensed"), "best_baseline": best})
+    return [row for row in rows if row["condensed"]]
+
+
+def _condensed(files: Workspace) -> dict[str, Any]:
+    """What the condensed set looks like beside the training data."""
+    train = read_part(files.split, "train")
+    table = read_table(files.condensed / "interactions.parquet")
+    users = _read_parquet(files.condensed / "users.parquet")
+    items = _read_parquet(files.split / "items.parquet", columns=("item", "item_id"))
+    popularity, observed = train.item_degree, table["observed"].to_numpy(dtype=bool)
+    pairs = {"user": table["user"].to_numpy(), "item": table["item"].to_numpy()}
+    sets = [("Full data", train.users, train.items), ("Condensed", pairs["user"], pairs["item"])]
+    if 0 < observed.sum() < len(observed):
+        for name, mask in (("of which observed", observed), ("of which pseudo", ~observed)):
+            sets.append((name, pairs["user"][mask], pairs["item"][mask]))
+    return {
+        "card": _read_json(files.condensed / "card.json"),
+        "spreads": [spread(name, users_of, items_of, popularity) for name, users_of, items_of in sets],
+        "catalogue": {"n_users": train.n_users, "n_items": train.n_items},
+        "history": typical_history(train, table, users, items),
+        "has_titles": "title" in items,
+        "figures": {"popularity": popularity_figure(popularity, np.bincount(pairs["item"], minlength=train.n_items))},
+    }
+
+
+def _checks(files: Workspace) -> list[dict[str, Any]]:
+    tables = {
+        "Raw ratings": files.validated / "checks.json",
+        "Prepared interactions": files.split / "checks.json",
+        "Condensed dataset": files.condensed_checks,
+    }
+    return [{"name": name, **found} for name, path in tables.items() if (found := _read_json(path, optional=True))]
+
+
+def _settings(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The settings chosen on valid, one row a training."""
+    return [row for row in evaluation["rows"] if row.get("config")]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _read_json(path: Path, *, optional: bool = False) -> Any:
+    if not path.is_file():
+        if optional:
+            return {}
+        raise DataError(f"{path} does not exist; run the stage that writes it (dvc repro, or make demo)")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}; delete it and run the stage that writes it again") from None
+
+
+def _read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
+    """The table at ``path``; one without rows where there is no file, or an empty one."""
+    try:
+        return pd.read_csv(path)
+    except (FileNotFoundError, pd.errors.EmptyDataError):
+        return pd.DataFrame(columns=list(columns))
+
+
+def _read_parquet(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
+    return read_table(path) if path.is_file() else pd.DataFrame(columns=list(columns))
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(swatch=swatch, style_of=style_of)
+    environment.filters.update(
+        count=_or_dash("{:,.0f}".format),
+        metric=_or_dash("{:.4f}".format),
+        percent=_or_dash(percent),
+        percent1=_or_dash(lambda value: f"{value * 100:.1f}\N{NO-BREAK SPACE}%"),
+        seconds=_or_dash(_seconds),
+        times=_or_dash(lambda value: f"{value:.1f}\N{NO-BREAK SPACE}×"),
+        break_even=_or_dash(lambda value: "never" if math.isinf(value) else f"{value:,.1f}"),
+        plain=_plain,
+        model=lambda name: MODEL_LABELS.get(name, name),
+    )
+    return environment
+
+
+def _or_dash(write: Any) -> Any:
+    return lambda value: "–" if value is None else write(value)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f}\N{NO-BREAK SPACE}s" if value < 10 else f"{value:,.0f}\N{NO-BREAK SPACE}s"
+
+
+def _plain(value: Any) -> str:
+    """A JSON value as text for people."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(content)}" for key, content in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "yes" if value is True else "no" if value is False else str(value)

@@ -1,0 +1,179 @@
+"""The tracker: one MLflow store, initialised once, written in batches. MLflow is imported here and in register alone."""
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from dconrec_core.errors import DConRecError
+
+logging.getLogger("alembic").setLevel(logging.WARNING)
+for noisy in ("mlflow", "mlflow.store.db.utils"):
+    logging.getLogger(noisy).setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", module=r"mlflow\..*")
+
+from mlflow import MlflowClient, MlflowException  # noqa: E402  (after its voice is lowered)
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
+from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
+
+BATCH = 1000
+"""The most metrics one request of MLflow may carry."""
+PARAM_LENGTH = 6000
+
+
+class TrackingError(DConRecError):
+    """The tracking server or database does not answer, or refuses what it is given."""
+
+
+def metric_name(name: str) -> str:
+    """MLflow allows no ``@``: ``recall@20`` becomes ``recall_at_20``."""
+    return name.replace("@", "_at_")
+
+
+@contextmanager
+def told(uri: str) -> Iterator[None]:
+    """MLflow's errors as ours, in one line."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise TrackingError(
+            f"MLflow at {uri}: {str(error).strip().splitlines()[0]}; check MLFLOW_TRACKING_URI, or move the database aside"
+        ) from error
+
+
+@dataclass
+class Tracker:
+    """One experiment of one store."""
+
+    uri: str
+    client: MlflowClient
+    experiment_id: str
+
+    @classmethod
+    def open(cls, experiment: str, home: Path) -> "Tracker":
+        """Connect to ``MLFLOW_TRACKING_URI`` (a SQLite file in ``home`` by default) and find or make the experiment.
+
+        A fresh SQLite file is broken for good when two processes initialise it at once, hence the lock.
+
+        Args:
+            experiment: Its name.
+            home: Folder for the database, the artifacts and the lock.
+        """
+        home.mkdir(parents=True, exist_ok=True)
+        uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home.resolve() / 'mlflow.db'}")
+        with told(uri), FileLock(home / ".init.lock"):
+            client = MlflowClient(uri)
+            found = client.get_experiment_by_name(experiment)
+            if found and found.lifecycle_stage == "deleted":
+                client.restore_experiment(found.experiment_id)
+            local = uri.startswith("sqlite:")  # a server knows by itself where its artifacts belong
+            place = (home / "artifacts").resolve().as_uri() if local else None
+            experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=place)
+        return cls(uri, client, experiment_id)
+
+    @contextmanager
+    def run(self, name: str, parent: "Run | None" = None, tags: Mapping[str, str] | None = None) -> Iterator["Run"]:
+        """A run that is FINISHED when the block ends, FAILED when it raises."""
+        all_tags = {"mlflow.source.name": "dconrec", "mlflow.source.type": "PROJECT", **(tags or {})}
+        if parent:
+            all_tags["mlflow.parentRunId"] = parent.id
+        with told(self.uri):
+            info = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags).info
+            run = Run(self.client, info.run_id)
+            try:
+                yield run
+                run.flush()
+            except BaseException:
+                self.client.set_terminated(run.id, "FAILED")
+                raise
+            self.client.set_terminated(run.id, "FINISHED")
+
+
+@dataclass
+class Run:
+    """One run; metrics wait until ``flush``, since single ones cost a request each."""
+
+    client: MlflowClient
+    id: str
+    _waiting: list[Metric] = field(default_factory=list)
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Settings, as text."""
+        texts = [Param(key.replace("@", "_at_"), str(value)[:PARAM_LENGTH]) for key, value in params.items()]
+        self.client.log_batch(self.id, params=texts)
+
+    def tags(self, tags: Mapping[str, Any]) -> None:
+        """Tags, as text."""
+        self.client.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+
+    def metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
+        """Numbers of one step; what is missing or NaN is left out."""
+        now = int(time.time() * 1000)
+        self._waiting += [
+            Metric(metric_name(name), float(value), now, step)
+            for name, value in metrics.items()
+            if isinstance(value, (int, float)) and not pd.isna(value)
+        ]
+
+    def curve(self, table: pd.DataFrame, step: str, prefix: str = "") -> None:
+        """One stepped metric a numeric column, with column ``step`` as the step."""
+        names = [name for name in table.select_dtypes("number").columns if name != step]
+        for row in table.to_dict("records"):
+            self.metrics({f"{prefix}{name}": row[name] for name in names}, step=int(row[step]))
+
+    def datasets(self, inputs: Sequence["DataInput"]) -> None:
+        """Data that went in, each with the digest of its whole content."""
+        self.client.log_inputs(self.id, datasets=[data.entity() for data in inputs])
+
+    def artifacts(self, *paths: Path, folder: str | None = None) -> None:
+        """Files or folders; those that do not exist are left out."""
+        for path in paths:
+            if path.is_dir():
+                self.client.log_artifacts(self.id, str(path), f"{folder}/{path.name}" if folder else path.name)
+            elif path.is_file():
+                self.client.log_artifact(self.id, str(path), folder)
+
+    def flush(self) -> None:
+        """Send the metrics that wait."""
+        for start in range(0, len(self._waiting), BATCH):
+            self.client.log_batch(self.id, metrics=self._waiting[start : start + BATCH])
+        self._waiting.clear()
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """A dataset of a run.
+
+    MLflow's own digest covers the first 10,000 rows alone and its profile scans every cell, so neither is used.
+    """
+
+    name: str
+    digest: str
+    source: Path
+    context: str
+    n_rows: int
+    n_users: int
+    n_items: int
+
+    def entity(self) -> DatasetInput:
+        """As MLflow stores it."""
+        import json
+
+        profile = json.dumps({"num_rows": self.n_rows, "num_users": self.n_users, "num_items": self.n_items})
+        dataset = Dataset(
+            name=self.name,
+            digest=self.digest[:36],  # the longest MLflow's database takes
+            source_type="local",
+            source=json.dumps({"uri": self.source.as_posix()}),
+            profile=profile,
+        )
+        tags = {"mlflow.data.context": self.context, "sha256": self.digest}
+        return DatasetInput(dataset, [InputTag(key, value) for key, value in tags.items()])

@@ -1,0 +1,94 @@
+"""Results files grow row by row, survive a stop, and forget what is no longer true."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import results
+from benchmarks.results import Results
+from dconrec_core.errors import DataError
+
+CASE = {"dataset": "ml-100k", "seed": 0, "source": "abc", "settings": {"learning_rate": 0.1}}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "results" / "quality.json"
+
+
+def never():
+    raise AssertionError("measured again")
+
+
+def test_file_is_complete_after_each_row_and_rows_are_flat(path):
+    Results(path, "make bench-quality").row(CASE, lambda: {"ndcg@10": np.float32(0.25)})
+    content = json.loads(path.read_text())
+    assert set(content) == {"command", "commit", "started", "versions", "machine", "rows"}
+    assert content["command"] == "make bench-quality"
+    (row,) = content["rows"]
+    assert row["ndcg@10"] == 0.25
+    assert row["core"] == results.core_fingerprint()
+    assert not [value for value in row.values() if isinstance(value, dict | list)]
+
+
+def test_a_second_run_goes_on_where_the_first_stopped(path):
+    first = Results(path, "x")
+    first.row(CASE, lambda: {"ndcg@10": 0.25})
+    with pytest.raises(KeyboardInterrupt):
+        first.row({**CASE, "seed": 1}, interrupt)
+    second = Results(path, "x")
+    assert second.row(CASE, never)["ndcg@10"] == 0.25
+    assert second.row({**CASE, "seed": 1}, lambda: {"ndcg@10": 0.5})["ndcg@10"] == 0.5
+    assert len(results.read_rows(path)) == 2
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"source": "other"}, {"settings": {"learning_rate": 0.2}}])
+def test_another_case_is_measured(path, change):
+    Results(path, "x").row(CASE, lambda: {"ndcg@10": 0.25})
+    assert Results(path, "x").row({**CASE, **change}, lambda: {"ndcg@10": 0.5})["ndcg@10"] == 0.5
+
+
+@pytest.mark.parametrize("what", ["core_fingerprint", "versions"])
+def test_rows_of_other_code_or_other_versions_are_forgotten(path, what, monkeypatch):
+    Results(path, "x").row(CASE, lambda: {"ndcg@10": 0.25})
+    monkeypatch.setattr(results, what, lambda: {"core_fingerprint": "changed", "versions": {"torch": "0"}}[what])
+    assert Results(path, "x").row(CASE, lambda: {"ndcg@10": 0.5})["ndcg@10"] == 0.5
+    assert len(results.read_rows(path)) == 1
+
+
+def test_finish_orders_rows_and_drops_what_is_no_longer_asked_for(path):
+    open_ = Results(path, "x")
+    cases = [{**CASE, "seed": seed} for seed in range(3)]
+    for case in cases:
+        open_.row(case, lambda: {"ndcg@10": 0.25})
+    assert [row["seed"] for row in open_.finish([cases[2], cases[0]])] == [2, 0]
+    assert [row["seed"] for row in results.read_rows(path)] == [2, 0]
+
+
+def test_a_broken_file_is_named(path):
+    path.parent.mkdir()
+    path.write_text("{")
+    with pytest.raises(DataError, match=r"quality\.json is not JSON .*; remove it"):
+        Results(path, "x")
+
+
+def test_core_fingerprint_follows_content(tmp_path, monkeypatch):
+    (tmp_path / "dconrec_core").mkdir()
+    module = tmp_path / "dconrec_core" / "module.py"
+    module.write_text("a = 1\n")
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    before = results.core_fingerprint()
+    module.write_text("a = 2\n")
+    assert results.core_fingerprint() != before
+    module.write_text("a = 1\n")
+    assert results.core_fingerprint() == before
+
+
+def test_machine_says_what_and_not_which():
+    assert set(results.machine()) == {"system", "processor", "cores", "memory_gb"}
+    assert results.peak_rss_mb() > 10

@@ -1,0 +1,83 @@
+"""README and docs quote figures only from results files."""
+
+import re
+
+import pytest
+
+from benchmarks import render, results, tables
+from dconrec_core.errors import ConfigError
+
+
+@pytest.mark.parametrize("path", tables.documents(), ids=lambda path: path.name)
+def test_tables_equal_the_results_files(path):
+    text = path.read_text()
+    assert render.render(text) == text, "run `make docs`"
+
+
+def test_readme_has_the_quality_table_and_quotes_no_figure_outside_a_table():
+    text = (results.ROOT / "README.md").read_text()
+    assert "<!-- table:quality -->" in text
+    assert not re.findall(r"\b0\.\d{3,}\b", render.BLOCK.sub("", text))
+
+
+def test_render_replaces_what_stands_between_the_markers():
+    text = "before\n<!-- table:one -->\nold\n<!-- /table -->\nbetween\n<!-- table:one -->\n<!-- /table -->\n"
+    fresh = "before\n<!-- table:one -->\nnew\n<!-- /table -->\nbetween\n<!-- table:one -->\nnew\n<!-- /table -->\n"
+    assert render.render(text, {"one": lambda: "new"}) == fresh
+    assert render.render(fresh, {"one": lambda: "new"}) == fresh
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- table:qualty -->\n<!-- /table -->", r"table:qualty is not a table; did you mean 'quality'\?"),
+        ("<!-- table:quality -->\nno end", r"1 tables are opened and 0 closed; end each with <!-- /table -->"),
+    ],
+)
+def test_render_names_a_wrong_marker(text, message):
+    with pytest.raises(ConfigError, match=message):
+        render.render(text)
+
+
+def row(condenser: str, model: str, seed: int, ndcg: float) -> results.Row:
+    return {
+        "dataset": "ml-100k",
+        "ratio": 0.25,
+        "budget": 1000,
+        "n_interactions": 1000,
+        "condenser": condenser,
+        "downstream_model": model,
+        "seed": seed,
+        "ndcg@10": ndcg,
+        "recall@20": 0.3,
+        "full_ndcg@10": 0.25,
+        "quality": ndcg / 0.25,
+        "train_seconds": 2.0,
+        "full_train_seconds": 6.0,
+    }
+
+
+def test_quality_table_hand_worked(monkeypatch):
+    rows = [row("dconrec", "bprmf", 0, 0.24), row("dconrec", "bprmf", 1, 0.23), row("random", "bprmf", 0, 0.15)]
+    monkeypatch.setattr(tables, "_rows", lambda name: rows)
+    lines = tables.quality().splitlines()
+    assert lines[0] == "| trained on | interactions | BPRMF NDCG@10 | BPRMF of full | BPRMF speed-up |"
+    assert lines[2:5] == [
+        "| full data | 100 % | 0.2500 ± 0.0000 | 100 % | 1 × |",
+        "| `dconrec` | 25 % | 0.2350 ± 0.0071 | 94.0 % | 3.0 × |",
+        "| `random` | 25 % | 0.1500 | 60.0 % | 3.0 × |",
+    ]
+    assert "over 2 seeds" in lines[-1]
+
+
+def test_main_writes_then_finds_nothing_to_do(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "page.md"
+    path.write_text("<!-- table:quality -->\nold\n<!-- /table -->\n")
+    monkeypatch.setattr(render, "documents", lambda: [path])
+    monkeypatch.setattr(render, "ROOT", tmp_path)
+    assert render.main(["--check"]) == 1
+    assert "page.md; run `make docs`" in capsys.readouterr().err
+    assert render.main([]) == 0
+    assert render.main(["--check"]) == 0
+    assert render.main([]) == 0
+    assert "every table is up to date" in capsys.readouterr().out

@@ -1,3 +1,3 @@
-"""Condensing recommendation datasets: a library without orchestrator, tracker or validator (see docs/architecture.md)."""
+"""Condensing recommendation datasets: a library without orchestrator, tracker or validator."""
 
 __version__ = "0.1.0"

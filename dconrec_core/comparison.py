@@ -8,7 +8,7 @@ from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
-from dconrec_core.training import CRITERION, History
+from dconrec_core.training import History
 from dconrec_core.types import Interactions, Split
 
 
@@ -37,7 +37,7 @@ def train_and_measure(
     trials: int,
     options: RunOptions,
 ) -> Trained:
-    """Fit ``model`` on ``train`` with each of the first ``trials`` settings, keep the best on valid, measure it on test.
+    """Fit ``model`` with each of the first ``trials`` settings, keep the best on valid and measure that one on test.
 
     Test is read once, for the chosen one. Masks come from the split, whatever the model was trained on.
 
@@ -63,6 +63,3 @@ def train_and_measure(
     chosen, history = best
     metrics = RankingTask.test(split).measure(chosen.score, CUTOFFS)
     return Trained(chosen.config.model_dump(), history, metrics, seconds)
-
-
-__all__ = ["CRITERION", "Trained", "train_and_measure"]

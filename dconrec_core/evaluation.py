@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dconrec_core.errors import DataError
 from dconrec_core.kernels import top_k
-from dconrec_core.metrics import ndcg_at, recall_at
+from dconrec_core.metrics import PerUser, ndcg_at, recall_at
 from dconrec_core.types import FloatArray, IntArray, Interactions, Split
 
 ScoreFunction = Callable[[IntArray], FloatArray]
@@ -61,9 +61,11 @@ class RankingTask:
 
     def measure(self, score: ScoreFunction, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
         """Mean over users of recall and NDCG at each cut-off, as ``{"ndcg@10": …}``."""
-        return {name: float(values.mean()) if len(values) else 0.0 for name, values in self.per_user(score, cutoffs).items()}
+        return {
+            name: float(values.mean()) if len(values) else 0.0 for name, values in self.per_user(score, cutoffs).items()
+        }
 
-    def per_user(self, score: ScoreFunction, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, FloatArray]:
+    def per_user(self, score: ScoreFunction, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, PerUser]:
         """Recall and NDCG of each of ``users`` at each cut-off."""
         ranked = self.rank(score, max(cutoffs))
         hits = self._is_target(ranked)

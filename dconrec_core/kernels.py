@@ -6,10 +6,15 @@ Randomness is a splitmix64 stream whose state is passed in and out, so that a ru
 import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
+# Reassociation lets the compiler vectorise sums; NaN and infinity keep their meaning, so a diverged loss is seen.
+FAST = {"contract", "reassoc", "nsz", "arcp"}
+_jit = numba.njit(cache=True, nogil=True)
+_fast_jit = numba.njit(cache=True, nogil=True, fastmath=FAST)
+_inline_jit = numba.njit(cache=True, nogil=True, inline="always")
+_parallel_jit = numba.njit(cache=True, nogil=True, fastmath=FAST, parallel=True)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@_inline_jit
 def _next(state):
     """Advance the splitmix64 ``state`` (uint64 ``[1]``) and return 64 random bits."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -19,13 +24,13 @@ def _next(state):
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@_inline_jit
 def _below(state, n):
     """A random integer in [0, n), by multiplication of the upper 32 bits."""
     return np.int64(((_next(state) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
-@numba.njit(cache=True, nogil=True)
+@_jit
 def _contains(indices, low, high, item):
     """Whether sorted ``indices[low:high]`` holds ``item``."""
     while low < high:
@@ -39,7 +44,7 @@ def _contains(indices, low, high, item):
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@_jit
 def _negative(state, indptr, indices, user, n_items):
     """A random item the user has not; after 64 misses in a row any item, so that a full row cannot hang."""
     low, high = indptr[user], indptr[user + 1]
@@ -52,7 +57,7 @@ def _negative(state, indptr, indices, user, n_items):
     return item
 
 
-@numba.njit(cache=True, nogil=True)
+@_jit
 def shuffle(state, order):
     """Fisher–Yates shuffle of ``order`` in place."""
     for last in range(order.shape[0] - 1, 0, -1):
@@ -60,7 +65,7 @@ def shuffle(state, order):
         order[last], order[other] = order[other], order[last]
 
 
-@numba.njit(cache=True, nogil=True)
+@_jit
 def top_k(scores, seen_indptr, seen_items, users, k):
     """The ``k`` best unseen items of each user, ties broken by the lower item id.
 
@@ -99,7 +104,7 @@ def top_k(scores, seen_indptr, seen_items, users, k):
     return best
 
 
-@_jit
+@_fast_jit
 def bpr_epoch(order, users, items, indptr, state, user_factors, item_factors, user_sum, item_sum, learning_rate, decay):
     """One pass of BPR over ``order``: draw a negative, closed-form gradient, row-wise Adagrad, three rows a step.
 
@@ -157,14 +162,14 @@ def bpr_epoch(order, users, items, indptr, state, user_factors, item_factors, us
     return loss / max(order.shape[0], 1)
 
 
-@_jit
+@_fast_jit
 def draw_negatives(batch, users, items, indptr, state, n_items, negatives):
     """Fill ``negatives`` with one random item the user has not, for each interaction of ``batch``."""
     for row in range(batch.shape[0]):
         negatives[row] = _negative(state, indptr, items, users[batch[row]], n_items)
 
 
-@_jit
+@_fast_jit
 def bpr_gradient(users, positives, negatives, final, base, decay, gradient_final, gradient_base):
     """Closed-form gradient of the mean BPR loss of a batch with respect to propagated and initial embeddings.
 
@@ -203,7 +208,7 @@ def bpr_gradient(users, positives, negatives, final, base, decay, gradient_final
     return loss
 
 
-@_jit
+@_fast_jit
 def adam_step(weights, gradient_a, gradient_b, first, second, step, learning_rate):
     """Dense Adam (β = 0.9, 0.999) on the sum of two gradients, in place; ``step`` counts from 1."""
     keep_first, keep_second = np.float32(0.9), np.float32(0.999)
@@ -215,10 +220,12 @@ def adam_step(weights, gradient_a, gradient_b, first, second, step, learning_rat
             gradient = gradient_a[row, f] + gradient_b[row, f]
             first[row, f] = keep_first * first[row, f] + (one - keep_first) * gradient
             second[row, f] = keep_second * second[row, f] + (one - keep_second) * gradient * gradient
-            weights[row, f] -= learning_rate * first[row, f] * scale_first / (np.sqrt(second[row, f] * scale_second) + tiny)
+            weights[row, f] -= (
+                learning_rate * first[row, f] * scale_first / (np.sqrt(second[row, f] * scale_second) + tiny)
+            )
 
 
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
+@_parallel_jit
 def spmm(indptr, indices, values, dense, product, total):
     """Sparse times dense: ``product = A @ dense`` and ``total += product``; rows in parallel, so the result is exact.
 
@@ -237,7 +244,7 @@ def spmm(indptr, indices, values, dense, product, total):
             total[row, f] += sums[f]
 
 
-@numba.njit(cache=True, nogil=True)
+@_jit
 def clamped_sum(values, shift):
     """Sum of ``clip(values - shift, 0, 1)`` in one pass, float64."""
     total = 0.0
@@ -246,7 +253,7 @@ def clamped_sum(values, shift):
     return total
 
 
-@_jit
+@_fast_jit
 def bpr_losses(users, positives, negatives, user_factors, item_factors, losses):
     """BPR loss of each fixed triplet, into float32 ``losses``; ``negatives`` is ``[n, m]``, the loss their mean."""
     size = user_factors.shape[1]

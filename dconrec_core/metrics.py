@@ -3,12 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
-from dconrec_core.types import BoolArray, FloatArray
+from dconrec_core.types import BoolArray
 
 Counts = npt.NDArray[np.int64]
+PerUser = npt.NDArray[np.float64]
 
 
-def recall_at(hits: BoolArray, n_relevant: Counts, k: int) -> FloatArray:
+def recall_at(hits: BoolArray, n_relevant: Counts, k: int) -> PerUser:
     """Share of each user's relevant items among the first ``k``.
 
     Args:
@@ -19,10 +20,10 @@ def recall_at(hits: BoolArray, n_relevant: Counts, k: int) -> FloatArray:
     Returns:
         Recall per user, float64 ``[n_users]``.
     """
-    return hits[:, :k].sum(axis=1) / n_relevant
+    return np.asarray(hits[:, :k].sum(axis=1) / n_relevant)
 
 
-def ndcg_at(hits: BoolArray, n_relevant: Counts, k: int) -> FloatArray:
+def ndcg_at(hits: BoolArray, n_relevant: Counts, k: int) -> PerUser:
     """Discounted cumulative gain of the first ``k``, over that of an ideal list of ``min(k, n_relevant)`` hits.
 
     Args:
@@ -35,4 +36,4 @@ def ndcg_at(hits: BoolArray, n_relevant: Counts, k: int) -> FloatArray:
     """
     discount = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discount)[np.minimum(n_relevant, k) - 1]
-    return hits[:, :k] @ discount[: hits.shape[1]] / ideal
+    return np.asarray(hits[:, :k] @ discount / ideal)

@@ -20,7 +20,9 @@ class EpochEvent:
 class EpochCallback(Protocol):
     """Called after every epoch; must not change what it is given."""
 
-    def __call__(self, event: EpochEvent, /) -> None: ...
+    def __call__(self, event: EpochEvent, /) -> None:
+        """Hear of one epoch."""
+        ...
 
 
 def ignore_epochs(event: EpochEvent, /) -> None:

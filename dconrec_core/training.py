@@ -21,7 +21,7 @@ class History:
     """What a training did.
 
     Attributes:
-        rows: One a look at valid (or one an epoch without valid): ``epoch``, ``loss`` and, where measured, ``valid_ndcg@10``.
+        rows: One a look at valid (one an epoch without it): ``epoch``, ``loss`` and, where measured, ``valid_ndcg@10``.
         best_epoch: The epoch whose weights were kept.
         best_valid: Its validation NDCG@10; NaN without a validation task.
         seconds_to_best: Wall time until that epoch had been validated.

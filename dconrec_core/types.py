@@ -40,7 +40,9 @@ class Interactions:
 
     def __post_init__(self) -> None:
         if len(self.users) != len(self.items):
-            raise DataError(f"{len(self.users)} users but {len(self.items)} items: one of each per interaction is needed")
+            raise DataError(
+                f"{len(self.users)} users but {len(self.items)} items: one of each per interaction is needed"
+            )
         for name, ids, size in (("user", self.users, self.n_users), ("item", self.items, self.n_items)):
             if ids.dtype != np.int32:
                 raise DataError(f"{name} ids are {ids.dtype}, expected int32")
@@ -146,7 +148,9 @@ class CandidatePool:
                 f"and {len(self.score)} scores"
             )
         if not np.isfinite(self.score).all():
-            raise DataError(f"{int((~np.isfinite(self.score)).sum())} candidates have a teacher score that is not finite")
+            raise DataError(
+                f"{int((~np.isfinite(self.score)).sum())} candidates have a teacher score that is not finite"
+            )
 
     def __len__(self) -> int:
         return len(self.interactions)
@@ -219,11 +223,14 @@ class CondensedDataset:
         if size > self.budget.n_interactions:
             raise BudgetError(
                 f"condensed set has {size} interactions, its budget is {self.budget.n_interactions} "
-                f"(ratio {self.budget.n_interactions / max(self.n_source, 1):.4g} of {self.n_source} training interactions)"
+                f"(ratio {self.budget.n_interactions / max(self.n_source, 1):.4g} of {self.n_source} "
+                "training interactions)"
             )
         if not size == len(self.observed) == len(self.keep_prob):
-            raise DataError(f"condensed set has {size} pairs, {len(self.observed)} origins, {len(self.keep_prob)} probabilities")
-        if size and not (0 <= self.keep_prob.min() and self.keep_prob.max() <= 1):
+            raise DataError(
+                f"condensed set has {size} pairs, {len(self.observed)} origins, {len(self.keep_prob)} probabilities"
+            )
+        if size and not (self.keep_prob.min() >= 0 and self.keep_prob.max() <= 1):
             raise DataError(f"keep_prob spans {self.keep_prob.min()}..{self.keep_prob.max()}, outside 0..1")
 
     def __len__(self) -> int:

@@ -109,7 +109,7 @@ def describe(event: EpochEvent, epochs: int, seconds: float) -> str:
         rate = epochs / seconds
         parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each")
         parts.append(f"{spell_seconds((event.total - event.epoch) / rate)} left at most")
-    parts += [f"{name} {value:.4g}" for name, value in event.metrics.items()]
+    parts += [f"{name} {value:.4g}" for name, value in event.metrics.items() if name != "epoch"]
     return " · ".join(parts)
 
 

@@ -34,8 +34,8 @@ from tasks.workspace import Workspace
 
 FRESH, RESTORED = "Fresh", "Restored"
 """States of a stage that did not run: nothing to do, or its outputs were in DVC's cache."""
-STOPPED, UNREACHABLE = "Stopped", "Unreachable"
-"""States of a failure that is not a bug: for good, or something that may answer the next time."""
+STOPPED, UNREACHABLE, TIMED_OUT = "Stopped", "Unreachable", "TimedOut"
+"""States of a failure that is not a bug: for good, of something that may answer the next time, and Prefect's own."""
 
 
 class Job:
@@ -136,8 +136,8 @@ def _run_stages(job: Job) -> State[Any]:
         state = as_task(stage)(stage.name, job, return_state=True)
         if not state.is_completed():
             job.console.close()
-            # What is not ours is a bug: it keeps its traceback.
-            return Failed(name=STOPPED, message=state.message) if state.data is None else state
+            expected = state.name in (STOPPED, UNREACHABLE, TIMED_OUT)
+            return Failed(name=STOPPED, message=state.message) if expected else state  # a bug keeps its traceback
         job.progress.stage_over()
         did += [stage.name] if state.name != FRESH else []
     publish_results(table(read_results(job.files)), job.files)
@@ -189,7 +189,7 @@ def main(arguments: list[str]) -> int:
             print(summary(Workspace()))
             print(f"\n{state.message}")
             return 0
-        if state.data is not None:
+        if state.name != STOPPED:
             state.result()
         print(state.message, file=sys.stderr)
     except USER_ERRORS as error:

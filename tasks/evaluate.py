@@ -1,4 +1,4 @@
-"""Stage evaluate: train every downstream model on full, condensed and baseline sets side by side, and measure on test."""
+"""Stage evaluate: train every downstream model on full, condensed and baseline sets, and measure on test."""
 
 from collections.abc import Mapping
 from statistics import fmean
@@ -37,7 +37,7 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
     Args:
         params: Models, baselines, seeds, size of the search.
         condense: The condenser and its settings, for the ratio curve.
-        files: Reads split, pool, condensed and the teacher's name; writes evaluation, metrics, curves, ratio curve, timing.
+        files: Reads split, pool, condensed and the teacher's name; writes evaluation, metrics, both curves, timing.
         options: Seed, device, listener.
     """
     data, candidates, main = read_split(files.split), read_pool(files.pool), read_condensed(files.condensed)
@@ -96,7 +96,9 @@ class Comparison:
         same = trained.metrics["ndcg@10"]
         if name != "full" and trained.config != full.config:
             # Trained with exactly the settings that were found for full data.
-            options = RunOptions(seed, self.options.device, f"{model} on {name}, full data's settings", self.options.on_epoch)
+            options = RunOptions(
+                seed, self.options.device, f"{model} on {name}, full data's settings", self.options.on_epoch
+            )
             same = train_and_measure(model, full.config, train, self.split, 1, options).metrics["ndcg@10"]
         self.rows.append(
             {

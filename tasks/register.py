@@ -6,7 +6,6 @@ Everything is read from the files of the stages before, so both drivers leave th
 import hashlib
 import io
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr
 from importlib.metadata import PackageNotFoundError, version
@@ -210,9 +209,10 @@ def _register_dataset(
     import mlflow
 
     name, passed = model_name(params), all(outcome.passed for outcome in outcomes)
+    tags = _tags(params, outcomes) | lineage | {"n_interactions": str(card["n_interactions"])}
     mlflow.set_tracking_uri(tracker.uri)
-    with mlflow.start_run(run_id=run.id), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # asks for type hints that it then rejects
+    # Unheard: it asks for type hints that it then rejects, and prints what the console says already.
+    with mlflow.start_run(run_id=run.id), redirect_stderr(io.StringIO()):
         info = mlflow.pyfunc.log_model(
             name="condensed",
             python_model=str(Path(__file__).with_name("condensed_model.py")),
@@ -220,8 +220,6 @@ def _register_dataset(
             pip_requirements=[f"{package}=={_version(package)}" for package in PACKAGES],
             metadata={"kind": "condensed-dataset", "sha256": card["sha256"]},
         )
-    tags = _tags(params, outcomes) | lineage | {"n_interactions": str(card["n_interactions"])}
-    with redirect_stderr(io.StringIO()):  # it prints what the console says already
         created = mlflow.register_model(info.model_uri, name, tags=tags)
     tracker.client.update_model_version(name, created.version, description=_text(files.condensed / "card.md"))
     tracker.client.update_registered_model(name, f"Condensed sets of {params.dataset.name}, made by DConRec.")
@@ -280,6 +278,7 @@ def _text(path: Path) -> str:
 
 def _table(path: Path) -> pd.DataFrame:
     """A CSV file; an empty table where there is none (EASE, for one, has no epochs to tell of)."""
-    if not path.is_file() or not path.stat().st_size:
+    try:
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    except pd.errors.EmptyDataError:
         return pd.DataFrame()
-    return pd.read_csv(path)

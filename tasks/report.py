@@ -69,7 +69,7 @@ def report(files: Workspace, out: Path) -> None:
     }
     card = context["card"]
     context["figures"] |= {
-        "ratio": ratio_figure(_read_csv(files.ratio_curve), results, evaluation["condenser"], card["ratio"]),
+        "ratio": ratio_figure(_read_csv(files.ratio_curve), results, card["condenser"], evaluation["ratio"]),
         "training": training_figure(_read_csv(files.curves, columns=("training_set", "model", "seed"))),
         "search": search_figure(_read_csv(files.search_history), card["budget"]),
     }

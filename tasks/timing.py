@@ -23,4 +23,6 @@ def stage_timing(path: Path, device: str) -> Iterator[dict[str, Any]]:
     started = time.perf_counter()
     yield timing
     seconds = time.perf_counter() - started
-    write_json(path, {"stage_seconds": round(seconds, 4), "device": device, "threads": torch.get_num_threads(), **timing})
+    write_json(
+        path, {"stage_seconds": round(seconds, 4), "device": device, "threads": torch.get_num_threads(), **timing}
+    )

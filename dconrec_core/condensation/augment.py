@@ -1,4 +1,4 @@
-"""Pre-augmentation: the teacher's best unseen items join the observed interactions as pseudo interactions (method, step 1)."""
+"""Pre-augmentation (method, step 1): the teacher's best unseen items join the observed interactions."""
 
 import numpy as np
 
@@ -37,7 +37,9 @@ def build_pool(
         ConfigError: ``pseudo_ratio`` or ``min_pseudo`` is negative.
     """
     if pseudo_ratio < 0 or min_pseudo < 0:
-        raise ConfigError(f"augment.pseudo_ratio {pseudo_ratio} and augment.min_pseudo {min_pseudo} must not be negative")
+        raise ConfigError(
+            f"augment.pseudo_ratio {pseudo_ratio} and augment.min_pseudo {min_pseudo} must not be negative"
+        )
     wanted = n_pseudo(train, pseudo_ratio, min_pseudo)
     most = int(wanted.max(initial=0))
     block = max(1, BLOCK_CELLS // train.n_items)

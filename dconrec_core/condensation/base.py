@@ -48,7 +48,9 @@ def make_condensed(
     return CondensedDataset(
         interactions=pool.interactions.take(kept),
         observed=pool.observed[kept],
-        keep_prob=np.ones(int(kept.sum()), dtype=np.float32) if keep_prob is None else keep_prob[kept].astype(np.float32),
+        keep_prob=np.ones(int(kept.sum()), dtype=np.float32)
+        if keep_prob is None
+        else keep_prob[kept].astype(np.float32),
         budget=budget,
         condenser=condenser,
         config=config.model_dump(),

@@ -19,8 +19,8 @@ def draw_masks(keep_prob: Probabilities, n_samples: int, rng: np.random.Generato
 def project_to_budget(keep_prob: Probabilities, budget: float) -> Probabilities:
     """Nearest point to ``keep_prob`` in {p in [0, 1]^n : sum(p) <= budget}.
 
-    The nearest point is ``clip(keep_prob - shift, 0, 1)`` with the smallest shift >= 0 that meets the budget; the clamped
-    sum falls monotonically in the shift, so bisection finds it. Each step is one pass without allocation.
+    The nearest point is ``clip(keep_prob - shift, 0, 1)`` with the smallest shift >= 0 that meets the budget; the
+    clamped sum falls monotonically in the shift, so bisection finds it. Each step is one pass without allocation.
 
     Args:
         keep_prob: Keep-probabilities after a gradient step, ``[n]``.
@@ -38,7 +38,9 @@ def project_to_budget(keep_prob: Probabilities, budget: float) -> Probabilities:
     return (keep_prob - high).clip(0, 1)  # ends on `high`, so within budget
 
 
-def score_function(masks: npt.NDArray[np.bool_], keep_prob: Probabilities, floor: float = 1e-6) -> npt.NDArray[np.float64]:
+def score_function(
+    masks: npt.NDArray[np.bool_], keep_prob: Probabilities, floor: float = 1e-6
+) -> npt.NDArray[np.float64]:
     """Gradient of the log-probability of each mask, (m − s) / (s (1 − s)), ``[n_samples, n]``.
 
     Probabilities at 0 or 1 are certain, so their masks carry no information: their entries are 0. ``floor`` keeps the
@@ -74,5 +76,5 @@ def policy_gradient(
     per_mask = per_mask[:, None] if per_mask.ndim == 1 else per_mask
     scores = score_function(masks, keep_prob)
     if not baseline:
-        return (per_mask * scores).mean(axis=0)
-    return ((per_mask - per_mask.mean(axis=0)) * scores).sum(axis=0) / (len(masks) - 1)
+        return np.asarray((per_mask * scores).mean(axis=0))
+    return np.asarray(((per_mask - per_mask.mean(axis=0)) * scores).sum(axis=0) / (len(masks) - 1))

@@ -137,7 +137,9 @@ def read_condensed(folder: Path) -> CondensedDataset:
     """
     card = read_card(folder)
     if (found := dataset_sha256(folder)) != card.sha256:
-        raise DataError(f"{folder} has SHA-256 {found[:12]}…, its card says {card.sha256[:12]}…; restore it with dvc checkout")
+        raise DataError(
+            f"{folder} has SHA-256 {found[:12]}…, its card says {card.sha256[:12]}…; restore it with dvc checkout"
+        )
     table = read_table(folder / TABLES[0])
     missing = {"user", "item", "observed", "keep_prob"} - set(table.columns)
     if missing:
@@ -188,8 +190,8 @@ def render_card(card: Card) -> str:
     notes = "\n".join(f"- {key}: {value}" for key, value in card.notes.items())
     return f"""# {card.dataset}, condensed by `{card.condenser}` to {card.ratio:.2%}
 
-{card.n_interactions:,} interactions in place of {card.n_source:,} (budget {card.budget:,}), over {card.n_users:,} users and
-{card.n_items:,} items; {card.observed_share:.1%} observed, {card.pseudo_share:.1%} pseudo. Seed {card.seed}.
+{card.n_interactions:,} interactions in place of {card.n_source:,} (budget {card.budget:,}), over {card.n_users:,}
+users and {card.n_items:,} items; {card.observed_share:.1%} observed, {card.pseudo_share:.1%} pseudo. Seed {card.seed}.
 
 - SHA-256 `{card.sha256}`
 - source fingerprint `{card.source_fingerprint}`
@@ -206,6 +208,6 @@ Load it with
 {card.how_to_load}
 ```
 
-or read `interactions.parquet`: columns `user_id`, `item_id` are the source's own ids. Mask the items that a real user has
-already seen by the source's training set, not by this one.
+or read `interactions.parquet`: columns `user_id`, `item_id` are the source's own ids. Mask the items that
+a real user has already seen by the source's training set, not by this one.
 """

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import bpr_losses
+from dconrec_core.models._factors import random_state
 from dconrec_core.models.bprmf import BPRMFConfig, Factors
 from dconrec_core.sampling import sample_negatives
 from dconrec_core.types import BoolArray, CandidatePool, FloatArray, Interactions
@@ -17,7 +18,7 @@ class InnerTraining:
         pool: The candidates that masks select from.
         valid: Validation interactions.
         rng: Source of randomness.
-        warm_epochs: Epochs of a warm start.
+        warm_epochs: Epochs of a warm start; 0 for a fresh model at every call of ``masked_losses``.
         inner_epochs: Epochs on each mask.
         valid_negatives: Fixed negatives per validation interaction.
     """
@@ -37,34 +38,36 @@ class InnerTraining:
         self.task = RankingTask.valid(pool.train, valid)
         draws = [sample_negatives(pool.train, valid.users, rng) for _ in range(valid_negatives)]
         self.negatives = np.stack(draws, axis=1)
-        self.per_user = np.maximum(valid.user_degree, 1)
-        self.warm: Factors | None = None
+        self.count = np.maximum(valid.user_degree, 1)
+        self.start = Factors(pool.train, self.config, rng)
 
     def warm_start(self, kept: BoolArray) -> float:
-        """Train a fresh model on the set ``kept`` and go on from it; returns its validation NDCG@10."""
-        self.warm = Factors(self.pool.interactions.take(kept), self.config, self.rng)
+        """Train a fresh model on the set ``kept`` and let masks go on from it; returns its validation NDCG@10."""
+        self.start = Factors(self.pool.interactions.take(kept), self.config, self.rng)
         for _ in range(self.warm_epochs):
-            self.warm.epoch()
-        return self.task.measure(self.warm.score(), (10,))["ndcg@10"]
+            self.start.epoch()
+        return self.task.measure(self.start.score(), (10,))["ndcg@10"]
 
     def masked_losses(self, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Mean validation loss of every user after ``inner_epochs`` on each mask, ``[K, n_users]``.
 
         All masks start from the same weights and share their randomness (common random numbers), so that differences
-        between their losses are differences between the masks.
+        between their losses are differences between the masks. Users without a validation interaction have loss 0.
         """
-        assert self.warm is not None
-        shared = self.rng.integers(0, 2**63, size=1, dtype=np.uint64)
-        return np.stack([self._train(mask, shared.copy()) for mask in masks])
+        if not self.warm_epochs:
+            self.start = Factors(self.pool.train, self.config, self.rng)
+        shared = random_state(self.rng)
+        return np.stack([self._losses(mask, shared.copy()) for mask in masks])
 
-    def _train(self, mask: BoolArray, random: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-        warm = self.warm
-        assert warm is not None
-        trainer = Factors(self.pool.interactions.take(mask), self.config, self.rng, (warm.users, warm.items))
-        trainer.user_sum, trainer.item_sum = warm.user_sum.copy(), warm.item_sum.copy()
+    def overall(self, losses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Mean loss over validation interactions of each mask, ``[K]``."""
+        return np.asarray(losses @ self.valid.user_degree / max(len(self.valid), 1))
+
+    def _losses(self, mask: BoolArray, random: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+        trainer = Factors(self.pool.interactions.take(mask), self.config, self.rng, start=self.start)
         trainer.random = random
         for _ in range(self.inner_epochs):
             trainer.epoch()
         losses: FloatArray = np.empty(len(self.valid), dtype=np.float32)
         bpr_losses(self.valid.users, self.valid.items, self.negatives, trainer.users, trainer.items, losses)
-        return np.bincount(self.valid.users, weights=losses, minlength=self.valid.n_users) / self.per_user
+        return np.bincount(self.valid.users, weights=losses, minlength=self.valid.n_users) / self.count

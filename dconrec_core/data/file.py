@@ -135,8 +135,11 @@ class FileDataset:
             ids, titles = as_ids(found[where.item], text=frame[ITEM].dtype == "str"), found[where.title]
         else:
             return None
-        items = pd.DataFrame({ITEM: ids, TITLE: titles.astype("str")}).dropna()
-        return items.drop_duplicates(ITEM, ignore_index=True)
+        items = pd.DataFrame({ITEM: ids, TITLE: titles.astype("str")}).dropna().drop_duplicates(ITEM, ignore_index=True)
+        if len(frame) and not items[ITEM].isin(frame[ITEM]).any():
+            holder = (self.config.titles or self.config).path
+            raise DataError(f"{holder} has a title for no item of {self.config.path}; see dataset.config.titles.item")
+        return items
 
 
 def as_seconds(values: pd.Series, unit: str) -> pd.Series:

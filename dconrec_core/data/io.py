@@ -29,7 +29,8 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         DataError: The file is missing or is not Parquet.
     """
-    return _read(path).to_pandas()
+    frame: pd.DataFrame = _read(path).to_pandas()
+    return frame
 
 
 def _read(path: Path) -> pa.Table:

@@ -128,7 +128,8 @@ class _Draws:
 
 
 def _pick(cumulative: Floats, mass: Floats) -> Ints:
-    return np.minimum(np.searchsorted(cumulative, mass, side="right"), len(cumulative) - 1)
+    place: Ints = np.minimum(np.searchsorted(cumulative, mass, side="right"), len(cumulative) - 1)
+    return place
 
 
 def _even(rng: np.random.Generator, size: int, n_clusters: int) -> Ints:

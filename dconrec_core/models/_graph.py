@@ -29,13 +29,16 @@ class Graph:
     def of(cls, interactions: Interactions) -> "Graph":
         """The graph of ``interactions`` over their whole catalogue."""
         weight = 1 / np.sqrt(
-            interactions.user_degree[interactions.users].astype(np.float64) * interactions.item_degree[interactions.items]
+            interactions.user_degree[interactions.users].astype(np.float64)
+            * interactions.item_degree[interactions.items]
         )
         shape = (interactions.n_users, interactions.n_items)
         half = sparse.csr_array((weight.astype(np.float32), interactions.items, interactions.indptr), shape=shape)
         whole = sparse.csr_array(sparse.block_array([[None, half], [half.T, None]], format="csr"))
         whole.sort_indices()
-        return cls(whole.indptr.astype(np.int64), whole.indices.astype(np.int32), whole.data)
+        return cls(
+            whole.indptr.astype(np.int64), whole.indices.astype(np.int32), np.asarray(whole.data, dtype=np.float32)
+        )
 
     @property
     def n_nodes(self) -> int:
@@ -55,8 +58,9 @@ class Graph:
     def torch(self, device: torch.device) -> torch.Tensor:
         """The same matrix as a sparse CSR tensor."""
         size = (self.n_nodes, self.n_nodes)
-        parts = (torch.from_numpy(array) for array in (self.indptr, self.indices.astype(np.int64), self.values))
-        return torch.sparse_csr_tensor(*parts, size=size, check_invariants=False).to(device)
+        offsets, columns = torch.from_numpy(self.indptr), torch.from_numpy(self.indices.astype(np.int64))
+        values = torch.from_numpy(self.values)
+        return torch.sparse_csr_tensor(offsets, columns, values, size=size, check_invariants=False).to(device)
 
 
 def average_layers(adjacency: torch.Tensor, embeddings: torch.Tensor, n_layers: int) -> torch.Tensor:

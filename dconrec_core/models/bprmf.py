@@ -39,23 +39,22 @@ class Factors:
         train: What is learned from.
         config: Settings.
         rng: Source of the initial values and of the training's randomness.
-        start: Embeddings to go on from, ``(user_factors, item_factors)``; copied. Fresh ones by default.
+        start: A training to go on from: its embeddings and optimiser state are copied. A fresh start by default.
     """
 
     def __init__(
-        self,
-        train: Interactions,
-        config: BPRMFConfig,
-        rng: np.random.Generator,
-        start: tuple[FloatArray, FloatArray] | None = None,
+        self, train: Interactions, config: BPRMFConfig, rng: np.random.Generator, start: "Factors | None" = None
     ) -> None:
         self.train, self.config = train, config
         if start is None:
-            tables = [initial_factors(rng, n, config.embedding_size, config.init_scale) for n in (train.n_users, train.n_items)]
+            size, scale = config.embedding_size, config.init_scale
+            self.users = initial_factors(rng, train.n_users, size, scale)
+            self.items = initial_factors(rng, train.n_items, size, scale)
+            self.user_sum = np.zeros(train.n_users, np.float32)
+            self.item_sum = np.zeros(train.n_items, np.float32)
         else:
-            tables = [table.copy() for table in start]
-        self.users, self.items = tables
-        self.user_sum, self.item_sum = np.zeros(train.n_users, np.float32), np.zeros(train.n_items, np.float32)
+            self.users, self.items = start.snapshot()
+            self.user_sum, self.item_sum = start.user_sum.copy(), start.item_sum.copy()
         self.random = random_state(rng)
         self.order = np.arange(len(train), dtype=np.int32)
 
@@ -90,18 +89,23 @@ class TorchFactors:
     per row before the Adagrad step.
     """
 
-    def __init__(self, train: Interactions, config: BPRMFConfig, rng: np.random.Generator, device: torch.device) -> None:
+    def __init__(
+        self, train: Interactions, config: BPRMFConfig, rng: np.random.Generator, device: torch.device
+    ) -> None:
         self.train, self.config, self.rng, self.device = train, config, rng, device
         sizes = (train.n_users, train.n_items)
         self.tables = [
-            torch.from_numpy(initial_factors(rng, n, config.embedding_size, config.init_scale)).to(device) for n in sizes
+            torch.from_numpy(initial_factors(rng, n, config.embedding_size, config.init_scale)).to(device)
+            for n in sizes
         ]
         self.sums = [torch.zeros(n, device=device) for n in sizes]
 
     def epoch(self) -> float:
         """Visit every interaction once, in a new order; returns the mean loss."""
         order = self.rng.permutation(len(self.train))
-        triplets = np.stack((self.train.users, self.train.items, sample_negatives(self.train, self.train.users, self.rng)))
+        triplets = np.stack(
+            (self.train.users, self.train.items, sample_negatives(self.train, self.train.users, self.rng))
+        )
         batches = torch.from_numpy(triplets[:, order].astype(np.int64)).to(self.device)
         loss = torch.zeros((), device=self.device)
         for batch in batches.split(self.config.batch_size, dim=1):
@@ -150,7 +154,9 @@ class BPRMF(FactorScores):
     def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
         """See ``Recommender.fit``."""
         rng, device = numpy_rng(options.seed, "bprmf"), resolve_device(options.device)
-        trainer = Factors(train, self.config, rng) if device.type == "cpu" else TorchFactors(train, self.config, rng, device)
+        trainer = (
+            Factors(train, self.config, rng) if device.type == "cpu" else TorchFactors(train, self.config, rng, device)
+        )
         history = run_epochs(
             self.config,
             epoch=trainer.epoch,
@@ -166,5 +172,5 @@ class BPRMF(FactorScores):
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
-        """Weight decay is what must follow the size of the training set: less for a dense small one, more for a sparse one."""
+        """Weight decay must follow the training set: less where few rows say much, more where they are noise."""
         return [{}, {"weight_decay": 0.005}, {"weight_decay": 0.04}, {"weight_decay": 0.0025}, {"weight_decay": 0.01}]

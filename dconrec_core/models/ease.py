@@ -1,4 +1,4 @@
-"""EASE: a linear item–item autoencoder in closed form (Steck, WWW 2019, arXiv:1905.03375). No training, strong, cheap."""
+"""EASE: a linear item–item autoencoder in closed form (Steck, WWW 2019, arXiv:1905.03375). Strong and cheap."""
 
 import time
 from typing import Any

@@ -16,7 +16,7 @@ from dconrec_core.options import RunOptions
 from dconrec_core.rng import numpy_rng
 from dconrec_core.sampling import sample_negatives
 from dconrec_core.training import History, run_epochs
-from dconrec_core.types import FloatArray, Interactions
+from dconrec_core.types import FloatArray, IntArray, Interactions
 
 
 class LightGCNConfig(EpochConfig):
@@ -65,14 +65,16 @@ class CompiledPropagation:
             loss += self.step(train.users[batch], train.items[batch] + train.n_users, negatives + train.n_users)
         return loss / max(len(train), 1)
 
-    def step(self, users: FloatArray, positives: FloatArray, negatives: FloatArray) -> float:
+    def step(self, users: IntArray, positives: IntArray, negatives: IntArray) -> float:
         """One Adam step on a batch of triplets of node ids; returns the sum of their losses before it."""
         config = self.config
         decay = np.float32(config.weight_decay)
         loss = bpr_gradient(users, positives, negatives, self.final(), self.base, decay, self.gradient, self.penalty)
         pulled = self.graph.average_layers(self.gradient, config.n_layers)
         self.steps += 1
-        adam_step(self.base, pulled, self.penalty, self.first, self.second, self.steps, np.float32(config.learning_rate))
+        adam_step(
+            self.base, pulled, self.penalty, self.first, self.second, self.steps, np.float32(config.learning_rate)
+        )
         return float(loss)
 
     def score(self) -> ScoreFunction:
@@ -97,7 +99,9 @@ class CompiledPropagation:
 class TorchPropagation:
     """The same training by autograd, for CUDA and as the readable oracle of the closed form."""
 
-    def __init__(self, train: Interactions, config: LightGCNConfig, rng: np.random.Generator, device: torch.device) -> None:
+    def __init__(
+        self, train: Interactions, config: LightGCNConfig, rng: np.random.Generator, device: torch.device
+    ) -> None:
         self.train, self.config, self.rng, self.device = train, config, rng, device
         graph = Graph.of(train)
         self.adjacency = graph.torch(device)
@@ -190,5 +194,5 @@ class LightGCN(FactorScores):
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
-        """Weight decay matters most, then the number of layers."""
-        return [{}, {"weight_decay": 0.0005}, {"weight_decay": 0.005}, {"n_layers": 2}, {"learning_rate": 0.02}]
+        """Weight decay must follow the training set; see BPRMF."""
+        return [{}, {"weight_decay": 0.0005}, {"weight_decay": 0.005}, {"weight_decay": 0.001}, {"n_layers": 2}]

@@ -86,7 +86,7 @@ def test_every_figure_has_a_size_and_its_text_inside(browser: Browser, page: Pat
     browser.look(width=width)
     browser.open(page.as_uri())
     charts = browser.run(CHARTS)
-    assert len(charts) == 11
+    assert len(charts) == 10
     for chart in charts:
         assert chart["width"] > 200
         assert chart["height"] > 120

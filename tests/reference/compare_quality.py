@@ -36,7 +36,7 @@ def train(model: str, pairs: dict[str, list[tuple[int, int]]], seed: int, learni
     recbole_model, settings = MODELS[model]
     settings = {**settings, "learning_rate": learning_rate, "stopping_step": PATIENCE, "epochs": 1000, "seed": seed}
     init_seed(seed, reproducibility=True)
-    config, dataset, loaders = prepare(folder, recbole_model, pairs, settings)
+    config, _, loaders = prepare(folder, recbole_model, pairs, settings)
     network = get_model(recbole_model)(config, loaders["train"].dataset)
     trainer = Trainer(config, network)
     best: dict[str, Any] = {"score": -1.0}

@@ -153,7 +153,7 @@ def test_versions_and_identity(files: Workspace):
 
 def test_every_figure_is_described_and_drawn(files: Workspace):
     charts = re.findall(r'<svg class="chart"[^>]*>', render(files).html)
-    assert len(charts) == 2 + 4 + 3 + 2
+    assert len(charts) == 1 + 4 + 3 + 2
     assert all(re.search(r'role="img" aria-label="[^"]{10,}"', chart) for chart in charts)
     assert not any(word in "".join(charts) for word in ("nan", "inf"))
 

@@ -1,0 +1,41 @@
+"""The ingest stage: whatever the source is, afterwards it is Parquet with our column names, unjudged."""
+
+from pathlib import Path
+
+from dconrec_core.atomic import atomic_folder, write_json
+from dconrec_core.data import DATASETS
+from dconrec_core.data.io import write_table
+from dconrec_core.options import RunOptions
+from dconrec_core.registry import lookup
+from tasks.params import Component
+
+
+def ingest(params: Component, out: Path, cache: Path, options: RunOptions) -> None:
+    """Fetch or read a dataset; write ``ratings.parquet``, ``source.json`` and, where it has titles, ``items.parquet``.
+
+    Args:
+        params: Name in ``DATASETS``, and its settings.
+        out: Folder to write.
+        cache: Folder of downloads.
+        options: Whom to tell of the download's progress.
+
+    Raises:
+        ConfigError: No such dataset, or it has no such setting.
+        DataError: It cannot be had or read.
+    """
+    entry = lookup(DATASETS, params.name, "dataset.name")
+    table = entry.build(entry.configure("dataset.config", params.config)).load(cache, options)
+    with atomic_folder(out) as folder:
+        write_table(folder / "ratings.parquet", table.frame)
+        if table.items is not None:
+            write_table(folder / "items.parquet", table.items)
+        source = {
+            "dataset": params.name,
+            "source": table.source,
+            "sha256": table.sha256,
+            "n_rows": len(table.frame),
+            "columns": {str(name): str(dtype) for name, dtype in table.frame.dtypes.items()},
+            "rating_range": list(table.rating_range) if table.rating_range else None,
+            "titles": table.items is not None,
+        }
+        write_json(folder / "source.json", source)

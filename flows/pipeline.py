@@ -37,6 +37,8 @@ FRESH, RESTORED = "Fresh", "Restored"
 STOPPED, UNREACHABLE, TIMED_OUT = "Stopped", "Unreachable", "TimedOut"
 """States of a failure that is not a bug: for good, of something that may answer the next time, and Prefect's own."""
 
+RETRY_SECONDS = [5, 30]
+
 
 class Job:
     """One run of the pipeline. A plain class, so that Prefect hands it to tasks as it is."""
@@ -84,7 +86,6 @@ def _is_unreachable(task: Task[..., Any], run: object, state: State[Any]) -> boo
 @task(
     cache_policy=NO_CACHE,  # DVC alone decides what is stale
     persist_result=False,
-    retry_delay_seconds=[5, 30],
     retry_condition_fn=_is_unreachable,
 )
 def run_stage(name: str, job: Job) -> State[Any]:
@@ -103,6 +104,7 @@ def as_task(stage: Stage) -> Task[..., State[Any]]:
         description=stage.job,
         tags=["dconrec", stage.name],
         retries=stage.retries,
+        retry_delay_seconds=RETRY_SECONDS,
         timeout_seconds=stage.timeout.total_seconds(),
     )
 

@@ -50,19 +50,8 @@ class Check:
 def columns_suite(frame: pd.DataFrame) -> list[Check]:
     """The raw table's columns and their types. All critical: without them no row can be judged."""
     checks = [_exists(column) for column in IDS]
-    checks += [
-        Check(
-            column,
-            "hold whole numbers or text",
-            "critical",
-            "ExpectColumnValuesToBeInTypeList",
-            {"column": column, "type_list": [*INTEGERS, "str"]},
-            way_out="use one id a row",
-        )
-        for column in IDS
-        if column in frame
-    ]
-    return checks + [_numeric(column) for column in NUMBERS if column in frame]
+    checks += [_identity(column, frame[column]) for column in IDS if column in frame]
+    return checks + [_numeric(column, frame[column]) for column in NUMBERS if column in frame]
 
 
 def rows_suite(frame: pd.DataFrame, rating_range: tuple[float, float] | None, now: int) -> list[Check]:
@@ -187,13 +176,24 @@ def _exists(column: str) -> Check:
     return Check(column, "exist", "critical", "ExpectColumnToExist", {"column": column}, way_out="see docs/data.md")
 
 
-def _numeric(column: str) -> Check:
+def _identity(column: str, values: pd.Series) -> Check:
+    return Check(
+        column,
+        "hold whole numbers or text",
+        "critical",
+        "ExpectColumnValuesToBeOfType",
+        {"column": column, "type_": "str" if str(values.dtype) == "str" else "int64"},
+        way_out="see docs/data.md",
+    )
+
+
+def _numeric(column: str, values: pd.Series) -> Check:
     return Check(
         column,
         "hold numbers",
         "critical",
-        "ExpectColumnValuesToBeInTypeList",
-        {"column": column, "type_list": ["float64", "Float64", *INTEGERS]},
+        "ExpectColumnValuesToBeOfType",
+        {"column": column, "type_": "int64" if str(values.dtype) in INTEGERS else "float64"},
         lambda frame: not_numbers(frame[column]),
         f"correct those rows, or see dataset.config.{column}",
     )

@@ -66,19 +66,18 @@ def ratio_figure(curve: pd.DataFrame, results: Sequence[Result], condenser: str,
             lines.setdefault(model, {}).setdefault(name, {}).setdefault(at, quality)
     # A model with single points alone (the curve is made with one model) says nothing that the table does not.
     lines = {model: of_model for model, of_model in lines.items() if any(len(line) > 1 for line in of_model.values())}
-    wide = {"width": 640, "height": 300} if len(lines) == 1 else {}
-    panels = [Panel(_model(model), _ratio_chart(model, of_model, **wide)) for model, of_model in lines.items()]
+    panels = [Panel(_model(model), _ratio_chart(model, of_model)) for model, of_model in lines.items()]
     shown = dict.fromkeys(name for of_model in lines.values() for name in of_model)
     return Figure(panels, [(style_of(name), _label(name)) for name in shown])
 
 
-def _ratio_chart(model: str, lines: Mapping[str, Mapping[float, float]], **size: int) -> Markup:
+def _ratio_chart(model: str, lines: Mapping[str, Mapping[float, float]]) -> Markup:
     ratios = sorted({ratio for line in lines.values() for ratio in line})
     series = [Series(_label(name), style_of(name), sorted(line.items())) for name, line in lines.items()]
     x = Axis("interactions kept, share of the training data (log)", log=True, ticks=_apart(ratios), write=percent)
     y = Axis("NDCG@10, share of full data", write=percent, from_zero=True)
     title = f"{_model(model)}: NDCG@10 as a share of full data against the ratio, for {', '.join(map(_label, lines))}"
-    return line_chart(title, series, x, y, reference=(1.0, "full data"), markers=True, **size)
+    return line_chart(title, series, x, y, reference=(1.0, "full data"), markers=True)
 
 
 def training_figure(curves: pd.DataFrame) -> Figure:

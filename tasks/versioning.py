@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
+from dvc.scm import SCMError
 from dvc.stage.cache import RunCacheNotFoundError
 
 from dconrec_core.errors import DConRecError
-
-CHANGES = {"changed deps": "", "changed outs": ""}
-
 
 class VersioningError(DConRecError):
     """DVC cannot say what is stale, or cannot remember it."""
@@ -30,19 +28,20 @@ class Versions:
 
     def __init__(self, root: Path) -> None:
         logging.getLogger("dvc").setLevel(logging.ERROR)  # the console says the same in its own words
-        with _told():
-            try:
-                self._repo = Repo(str(root))
-            except NotDvcRepoError:
-                raise VersioningError(
-                    f"{root.resolve()} is not a DVC project, so nothing can tell what is stale; "
-                    "clone the project with git, or run: git init && dvc init -f"
-                ) from None
-        if not (root / ".git").exists():
+        place = root.resolve()
+        if not (root / ".dvc").is_dir():
             raise VersioningError(
-                f"{root.resolve()} is not a Git repository (a downloaded archive?), so DVC cannot version its files; "
-                "clone the project with git, or run: git init && git add -A && git commit -m start"
+                f"{place} is not a DVC project, so nothing can tell what is stale; "
+                "clone the project with git, or run: git init && dvc init -f"
             )
+        try:
+            self._repo = Repo(str(root))
+            self._git = self._repo.scm
+        except SCMError:
+            raise VersioningError(
+                f"{place} is not a Git repository (a downloaded archive?), so DVC cannot version its files; "
+                "clone the project with git, or run: git init && git add -A && git commit -m start"
+            ) from None
 
     def __enter__(self) -> "Versions":
         return self
@@ -63,9 +62,8 @@ class Versions:
         """Check out outputs that an earlier run with the same inputs left in the cache; False where none did."""
         with _told(), self._repo.lock:
             self._repo._reset()
-            found = self._collect(stage)
             try:
-                self._repo.stage_cache.restore(found)
+                self._repo.stage_cache.restore(self._repo.stage.collect(stage)[0])
             except RunCacheNotFoundError:
                 return False
         self.commit(stage)
@@ -92,11 +90,8 @@ class Versions:
     def git_commit(self) -> str:
         """The commit that is checked out, and whether anything was changed since."""
         with _told():
-            commit = str(self._repo.scm.get_rev())
-            return f"{commit} (changed)" if self._repo.scm.is_dirty() else commit
-
-    def _collect(self, stage: str) -> Any:
-        return self._repo.stage.collect(stage)[0]
+            commit = str(self._git.get_rev())
+            return f"{commit} (changed)" if self._git.is_dirty() else commit
 
 
 def _words(entry: str | Mapping[str, Any]) -> Iterator[str]:

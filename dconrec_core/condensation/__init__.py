@@ -2,11 +2,12 @@
 
 from dconrec_core.condensation.base import Condenser
 from dconrec_core.condensation.baselines import BaselineConfig, Popularity, Random, RandomPool, TeacherTop
-from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig
+from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
 from dconrec_core.registry import Entry
 
 CONDENSERS: dict[str, Entry[Condenser]] = {
     "dconrec": Entry(DConRecConfig, DConRec),
+    "dconrec-paper": Entry(DConRecPaperConfig, DConRecPaper),
     "random": Entry(BaselineConfig, Random),
     "random-pool": Entry(BaselineConfig, RandomPool),
     "popularity": Entry(BaselineConfig, Popularity),

@@ -3,10 +3,10 @@
 The defaults depart from the paper where a measurement asked for it: the search starts at the teacher's ranking and not
 at a constant; the inner training goes on from a model trained on the current set, so that a loss can be read from it;
 masks share their randomness; a candidate answers for its own user's loss; steps are natural-gradient ones. Each
-departure is a setting, and ``PAPER`` undoes them all.
+departure is a setting, and ``dconrec-paper`` undoes them all.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -53,15 +53,15 @@ class DConRecConfig(Config):
     """Fixed negatives per validation interaction in the loss."""
 
 
-PAPER: dict[str, Any] = {
-    "start": "constant",
-    "step": "adam",
-    "learning_rate": 0.1,
-    "decay": "steps",
-    "credit": "global",
-    "warm_epochs": 0,
-}
-"""The paper's own settings; with them the loss hardly leaves 2 ln 2 and the search finds little (docs/method.md)."""
+class DConRecPaperConfig(DConRecConfig):
+    """The paper's own settings: with them the loss hardly leaves 2 ln 2 and the search finds little (docs/method.md)."""
+
+    start: Literal["teacher", "constant"] = "constant"
+    step: Literal["natural", "adam"] = "adam"
+    learning_rate: float = Field(0.1, gt=0)
+    decay: Literal["linear", "steps"] = "steps"
+    credit: Literal["user", "global"] = "global"
+    warm_epochs: int = Field(0, ge=0)
 
 
 class DConRec:
@@ -124,3 +124,9 @@ class DConRec:
         if self.config.decay == "linear":
             return self.config.learning_rate * (1 - (epoch - 1) / self.config.outer_epochs)
         return max(float(self.config.learning_rate * 0.1 ** ((epoch - 1) // 70)), 1e-4)
+
+
+class DConRecPaper(DConRec):
+    """The same search with the paper's settings as defaults, kept as a baseline."""
+
+    name = "dconrec-paper"

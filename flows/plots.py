@@ -36,13 +36,14 @@ PAGE = """<!DOCTYPE html>
 def write_template(root: Path) -> Path:
     """Write the page template and name it in DVC's local configuration."""
     import vl_convert  # half a second, and nothing else needs it
-    from dvc.repo import Repo
+
+    from tasks.versioning import Versions
 
     path = root / ".dvc" / TEMPLATE
     bundle = vl_convert.javascript_bundle(EXPORTS, vl_version=VEGA_LITE)
     write_text(path, PAGE.format(bundle=bundle.replace("</script", "<\\/script")))
-    with Repo(str(root)) as repo, repo.config.edit("local") as config:
-        config.setdefault("plots", {})["html_template"] = TEMPLATE
+    with Versions(root) as versions:
+        versions.set_local("plots", "html_template", TEMPLATE)
     return path
 
 

@@ -40,7 +40,9 @@ def draw(rows: Sequence[Sequence[str]]) -> str:
     words = 2  # the first columns
 
     def line(cells: Sequence[str]) -> str:
-        padded = [cell.ljust(w) if i < words else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))]
+        padded = [
+            cell.ljust(w) if i < words else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+        ]
         return "  ".join(padded).rstrip()
 
     lines, model = [line(HEADER), "─" * (sum(widths) + 2 * (len(widths) - 1))], rows[0][1] if rows else ""

@@ -106,7 +106,13 @@ STAGES = (
     Stage("pretrain", "train the teacher", ("teacher", "seed"), _pretrain, timedelta(hours=12)),
     Stage("augment", "add the teacher's pseudo interactions", ("augment",), _augment, timedelta(hours=4)),
     Stage("condense", "search the condensed set", ("condense", "dataset.name", "seed"), _condense, timedelta(days=1)),
-    Stage("evaluate", "train on full, condensed, baselines", ("evaluate", "condense", "seed"), _evaluate, timedelta(days=3)),
+    Stage(
+        "evaluate",
+        "train on full, condensed, baselines",
+        ("evaluate", "condense", "seed"),
+        _evaluate,
+        timedelta(days=3),
+    ),
     Stage("report", "write the report", (), _report),
     Stage(
         "register",

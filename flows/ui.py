@@ -30,7 +30,16 @@ class ServerError(DConRecError):
 def servers(mlflow_port: int, prefect_port: int) -> dict[str, list[str]]:
     """The two commands, on the same databases that the pipeline writes."""
     mlflow = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", os.environ["MLFLOW_TRACKING_URI"]]
-    mlflow += ["--artifacts-destination", "mlflow/artifacts", "--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
+    mlflow += [
+        "--artifacts-destination",
+        "mlflow/artifacts",
+        "--host",
+        HOST,
+        "--port",
+        str(mlflow_port),
+        "--workers",
+        "1",
+    ]
     prefect = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
     return {"MLflow": mlflow, "Prefect": prefect}
 

@@ -1,4 +1,4 @@
-"""The code MLflow stores with a registered condensed dataset ("models from code"): no pickle, and nothing of this project.
+"""The code MLflow stores with a registered condensed dataset ("models from code"): no pickle, nothing of this project.
 
 ``mlflow.pyfunc.load_model("models:/NAME@champion").predict(None)`` gives the interactions in the ids of the source.
 """
@@ -20,7 +20,7 @@ class RegisteredDataset(PythonModel):
 
     # No type hint on model_input: MLflow would take it for a schema to check.
     def predict(self, context: PythonModelContext, model_input, params: dict[str, Any] | None = None) -> pd.DataFrame:  # type: ignore[no-untyped-def]
-        """The interactions: columns user_id and item_id of the source, dense user and item, origin, keep-probability."""
+        """The interactions: user_id and item_id of the source, dense user and item, origin, keep-probability."""
         return pd.read_parquet(self.folder / "interactions.parquet")
 
 

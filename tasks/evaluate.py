@@ -90,16 +90,7 @@ class Comparison:
         """Train ``model`` on the set called ``name``; the full set must come first."""
         key = {"training_set": name, "model": model, "seed": seed}
         trained = self.fit(f"{model} on {name}", train, model, seed)
-        if name == "full":
-            self._full[model, seed] = trained
-        full = self._full[model, seed]
-        same = trained.metrics["ndcg@10"]
-        if name != "full" and trained.config != full.config:
-            # Trained with exactly the settings that were found for full data.
-            options = RunOptions(
-                seed, self.options.device, f"{model} on {name}, full data's settings", self.options.on_epoch
-            )
-            same = train_and_measure(model, full.config, train, self.split, 1, options).metrics["ndcg@10"]
+        full = self._full.setdefault((model, seed), trained)
         self.rows.append(
             {
                 **key,
@@ -110,7 +101,7 @@ class Comparison:
                 "valid_ndcg@10": trained.history.best_valid,
                 **trained.metrics,
                 "quality": trained.metrics["ndcg@10"] / full.metrics["ndcg@10"] if full.metrics["ndcg@10"] else None,
-                "same_settings_ndcg@10": same,
+                "same_settings_ndcg@10": trained.same_settings["ndcg@10"],
             }
         )
         self.curves += [{**key, **row} for row in trained.history.rows]
@@ -120,7 +111,13 @@ class Comparison:
     def fit(self, label: str, train: Interactions, model: str, seed: int) -> Trained:
         """Search on valid, measure on test; nothing is remembered."""
         options = RunOptions(seed, self.options.device, label, self.options.on_epoch)
-        return train_and_measure(model, self.params.models[model], train, self.split, self.params.trials, options)
+        settings, full = self.params.models[model], self._full.get((model, seed))
+        return train_and_measure(model, settings, train, self.split, self.params.trials, options, full)
+
+    def figures(self, name: str, model: str, seed: int) -> Row | None:
+        """The row of a training that was remembered."""
+        key = (name, model, seed)
+        return next((row for row in self.rows if (row["training_set"], row["model"], row["seed"]) == key), None)
 
     def full_ndcg(self, model: str, seed: int) -> float:
         """NDCG@10 of ``model`` on full data."""
@@ -189,29 +186,31 @@ def _ratio_curve(
     comparison: Comparison,
 ) -> list[Row]:
     """The first model on sets of several sizes, by the configured condenser and by the random baseline; first seed."""
-    model, seed, rows = next(iter(params.models)), params.seeds[0], []
+    model, seed = next(iter(params.models)), params.seeds[0]
+    known = {
+        main.condenser: comparison.figures("condensed", model, seed),
+        "random": comparison.figures("random", model, seed),
+    }
+    rows = []
     for ratio in sorted({*params.curve_ratios, condense.ratio} if params.curve_ratios else ()):
         budget = Budget.from_ratio(ratio, split.train)
         for name in dict.fromkeys((condense.name, "random")):
-            if name == condense.name and budget == main.budget:
-                condensed = main
-            else:
+            figures = known[name] if budget == main.budget else None
+            if figures is None:
                 entry = lookup(CONDENSERS, name, "condense.name")
                 config = entry.configure("condense.config", condense.config if name == condense.name else {})
                 options = comparison.options.named(f"{name} at {ratio:.2%}")
-                condensed = entry.build(config).condense(pool, split.valid, budget, options)
-            label = f"{model} on {name} at {ratio:.2%}"
-            trained = comparison.fit(label, condensed.interactions, model, seed)
+                condensed = entry.build(config).condense(pool, split.valid, budget, options).interactions
+                metrics = comparison.fit(f"{model} on {name} at {ratio:.2%}", condensed, model, seed).metrics
+                figures = {"n_interactions": len(condensed), **metrics}
             full = comparison.full_ndcg(model, seed)
             rows.append(
                 {
                     "condenser": name,
                     "model": model,
                     "ratio": ratio,
-                    "n_interactions": len(condensed),
-                    "ndcg@10": trained.metrics["ndcg@10"],
-                    "recall@20": trained.metrics["recall@20"],
-                    "quality": trained.metrics["ndcg@10"] / full if full else None,
+                    **{key: figures[key] for key in ("n_interactions", "ndcg@10", "recall@20")},
+                    "quality": figures["ndcg@10"] / full if full else None,
                 }
             )
     return rows

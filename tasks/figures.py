@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 Point = tuple[float, float]
 
-LEFT, RIGHT, TOP, BOTTOM = 48, 22, 26, 42  # room around the plot, in units of the view box
+LEFT, RIGHT, TOP, BOTTOM = 48, 22, 26, 46  # room around the plot, in units of the view box
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,13 @@ def linear_ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten between ``low`` and ``high``, thinned out to at most seven; 1, 2, 5 where there are few."""
+    """Powers of ten between ``low`` and ``high``, at most seven; 1, 2, 5 or other round numbers where there are few."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     factors = (1, 2, 5) if math.log10(high / low) < 2 else (1,)
     every = max(1, math.ceil((last - first) / 6))
     ticks = [float(f"{factor}e{power}") for power in range(first, last + 1, every) for factor in factors]
-    return [tick for tick in ticks if low <= tick <= high]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return inside if len(inside) > 2 else [tick for tick in linear_ticks(low, high) if low <= tick <= high]
 
 
 def _y_axis(axis: Axis, ticks: Sequence[float], scale: _Scale, width: int) -> list[Markup]:
@@ -163,7 +164,7 @@ def _x_axis(axis: Axis, ticks: Sequence[float], scale: _Scale, width: int, heigh
     for tick in ticks:
         parts.append(
             Markup('<text class="tick middle" x="{}" y="{}">{}</text>').format(
-                _n(scale(tick)), base + 16, axis.write(tick)
+                _n(scale(tick)), base + 19, axis.write(tick)
             )
         )
     label = Markup('<text class="axis end" x="{}" y="{}">{}</text>').format(width - RIGHT, height - 6, axis.label)

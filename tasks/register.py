@@ -1,6 +1,6 @@
-"""Register: replay the pipeline's files into MLflow, register the condensed dataset, and let the gate decide ``champion``.
+"""Register: replay the pipeline's files into MLflow, register the condensed dataset, let the gate decide ``champion``.
 
-Everything is read from the files of the stages before, so both drivers leave the same and no other stage needs a tracker.
+All is read from the files of the stages before, so both drivers leave the same and no other stage needs a tracker.
 """
 
 import hashlib
@@ -97,7 +97,9 @@ def _log_data(run: Run, files: Workspace, card: Mapping[str, Any], dataset: str)
     run.datasets(list(_inputs(files, card, dataset).values()))
     for name, folder in (("ratings", files.validated), ("prepared", files.split)):
         checks = _json(folder / "checks.json", optional=True)
-        run.metrics({f"data/{name}_rows": checks.get("n_rows"), f"data/{name}_quarantined": checks.get("n_quarantined")})
+        run.metrics(
+            {f"data/{name}_rows": checks.get("n_rows"), f"data/{name}_quarantined": checks.get("n_quarantined")}
+        )
         for reason, count in checks.get("quarantined", {}).items():
             run.tags({f"quarantined.{_key(reason)}": count})
 
@@ -136,7 +138,9 @@ def _log_results(
         )
     qualities = [r.quality.mean for r in results if r.training_set == "condensed" and r.quality]
     run.metrics({"quality": min(qualities) if qualities else None})  # one number to sort runs by: the worst model's
-    run.metrics({f"condensed/{key}": card.get(key) for key in ("n_interactions", "budget", "observed_share", "pseudo_share")})
+    run.metrics(
+        {f"condensed/{key}": card.get(key) for key in ("n_interactions", "budget", "observed_share", "pseudo_share")}
+    )
     run.metrics({f"seconds/{stage}": timing.get("stage_seconds") for stage, timing in timings.items()})
     search = _table(files.search_history)
     if "outer_epoch" in search:
@@ -177,7 +181,9 @@ def _log_training(
         run.metrics(told_as_metrics)
         run.metrics({key: seconds.get(key) for key in ("train_seconds", "tuning_seconds")})
         if "epoch" in curve:
-            run.curve(curve[["epoch", *(column for column in ("loss", "valid_ndcg@10") if column in curve)]], step="epoch")
+            run.curve(
+                curve[["epoch", *(column for column in ("loss", "valid_ndcg@10") if column in curve)]], step="epoch"
+            )
 
 
 def _log_teacher(tracker: Tracker, parent: Run, files: Workspace, params: PipelineParams) -> None:
@@ -209,7 +215,7 @@ def _register_dataset(
     import mlflow
 
     name, passed = model_name(params), all(outcome.passed for outcome in outcomes)
-    tags = _tags(params, outcomes) | lineage | {"n_interactions": str(card["n_interactions"])}
+    tags = _tags(params, outcomes) | dict(lineage) | {"n_interactions": str(card["n_interactions"])}
     mlflow.set_tracking_uri(tracker.uri)
     # Unheard: it asks for type hints that it then rejects, and prints what the console says already.
     with mlflow.start_run(run_id=run.id), redirect_stderr(io.StringIO()):

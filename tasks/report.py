@@ -69,7 +69,12 @@ def report(files: Workspace, out: Path) -> None:
     }
     card = context["card"]
     context["figures"] |= {
-        "ratio": ratio_figure(_read_csv(files.ratio_curve), results, card["condenser"], evaluation["ratio"]),
+        "ratio": ratio_figure(
+            _read_csv(files.ratio_curve, columns=("condenser", "model", "ratio", "quality")),
+            results,
+            card["condenser"],
+            evaluation["ratio"],
+        ),
         "training": training_figure(_read_csv(files.curves, columns=("training_set", "model", "seed"))),
         "search": search_figure(_read_csv(files.search_history), card["budget"]),
     }
@@ -82,8 +87,10 @@ def verdicts(results: list[Result]) -> list[dict[str, Result | None]]:
     rows = []
     for model in models:
         mine = {one.training_set: one for one in results if one.model == model}
-        baselines = [one for name, one in mine.items() if name not in ("full", "condensed") and one.ndcg]
-        best = max(baselines, key=lambda one: one.ndcg.mean, default=None)
+        measured = [
+            (one.ndcg.mean, name) for name, one in mine.items() if name not in ("full", "condensed") and one.ndcg
+        ]
+        best = mine[max(measured)[1]] if measured else None
         rows.append({"full": mine.get("full"), "condensed": mine.get("condensed"), "best_baseline": best})
     return [row for row in rows if row["condensed"]]
 

@@ -59,11 +59,10 @@ def ratio_figure(curve: pd.DataFrame, results: Sequence[Result], condenser: str,
     for result in results:
         if result.training_set != "full" and result.quality:
             lines.setdefault(result.model, {})[result.training_set] = {ratio: result.quality.mean}
-    if len(curve):
-        means = curve.groupby(["condenser", "model", "ratio"], sort=False)["quality"].mean()
-        for (made_by, model, at), quality in means.items():
-            name = "condensed" if made_by == condenser else made_by
-            lines.setdefault(model, {}).setdefault(name, {}).setdefault(at, quality)
+    means = curve.groupby(["condenser", "model", "ratio"], sort=False, as_index=False)["quality"].mean()
+    for row in means.to_dict("records"):
+        name = "condensed" if row["condenser"] == condenser else row["condenser"]
+        lines.setdefault(row["model"], {}).setdefault(name, {}).setdefault(row["ratio"], row["quality"])
     # A model with single points alone (the curve is made with one model) says nothing that the table does not.
     lines = {model: of_model for model, of_model in lines.items() if any(len(line) > 1 for line in of_model.values())}
     panels = [Panel(_model(model), _ratio_chart(model, of_model)) for model, of_model in lines.items()]

@@ -99,7 +99,7 @@ def _result(
     same = [
         row["same_settings_ndcg@10"] / full_ndcg[row["seed"]]
         for row in rows
-        if row.get("same_settings_ndcg@10") is not None and full_ndcg.get(row["seed"])
+        if model != POPULARITY_RANKER and row.get("same_settings_ndcg@10") is not None and full_ndcg.get(row["seed"])
     ]
     seconds, full_seconds = _train_seconds(timings, *key), _train_seconds(timings, model, "full")
     return Result(
@@ -126,8 +126,8 @@ def _train_seconds(timings: Mapping[str, Mapping[str, Any]], model: str, trainin
 def _break_even(
     timings: Mapping[str, Mapping[str, Any]], seconds: float | None, full_seconds: float | None
 ) -> float | None:
-    spent = [timings.get(stage, {}).get("stage_seconds") for stage in ("pretrain", "condense")]
-    if None in spent or seconds is None or full_seconds is None:
+    teacher, condensing = (timings.get(stage, {}).get("stage_seconds") for stage in ("pretrain", "condense"))
+    if teacher is None or condensing is None or seconds is None or full_seconds is None:
         return None
     saved = full_seconds - seconds
-    return sum(spent) / saved if saved > 0 else math.inf
+    return (teacher + condensing) / saved if saved > 0 else math.inf

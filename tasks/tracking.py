@@ -1,4 +1,4 @@
-"""The tracker: one MLflow store, initialised once, written in batches. MLflow is imported here and in register alone."""
+"""The tracker: one MLflow store, initialised once, written in batches. Only it and register import MLflow."""
 
 import logging
 import os
@@ -44,8 +44,9 @@ def told(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
+        reason = str(error).strip().splitlines()[0]
         raise TrackingError(
-            f"MLflow at {uri}: {str(error).strip().splitlines()[0]}; check MLFLOW_TRACKING_URI, or move the database aside"
+            f"MLflow at {uri}: {reason}; check MLFLOW_TRACKING_URI, or move its database aside"
         ) from error
 
 
@@ -76,7 +77,9 @@ class Tracker:
                 client.restore_experiment(found.experiment_id)
             local = uri.startswith("sqlite:")  # a server knows by itself where its artifacts belong
             place = (home / "artifacts").resolve().as_uri() if local else None
-            experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_location=place)
+            experiment_id = (
+                found.experiment_id if found else client.create_experiment(experiment, artifact_location=place)
+            )
         return cls(uri, client, experiment_id)
 
     @contextmanager

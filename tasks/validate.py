@@ -173,11 +173,16 @@ def _ask(frame: pd.DataFrame, suite: Sequence[Check]) -> list[tuple[bool, Any]]:
         .add_batch_definition_whole_dataframe("all")
         .get_batch(batch_parameters={"dataframe": frame})
     )
-    asked = [getattr(expectations, one.expectation)(**one.arguments, severity=one.severity) for one in suite]
-    answers = [batch.validate(expectation, result_format="SUMMARY") for expectation in asked]
-    for check, answer in zip(suite, answers, strict=True):
+    # The place travels along, since answers come back grouped by column.
+    asked = gx.ExpectationSuite("checks")
+    for place, check in enumerate(suite):
+        kind = getattr(expectations, check.expectation)
+        asked.add_expectation(kind(**check.arguments, severity=check.severity, meta={"place": place}))
+    answers = batch.validate(asked, result_format="SUMMARY").results
+    for answer in answers:
         if "'raised_exception': True" in str(answer.exception_info):  # nested by metric, or not
-            raise RuntimeError(f"{check.expectation} could not be judged: {answer.exception_info}")
+            raise RuntimeError(f"{answer.expectation_config} could not be judged: {answer.exception_info}")
+    answers.sort(key=lambda answer: answer.expectation_config.meta["place"])  # type: ignore[union-attr]
     return [(bool(answer.success), (answer.result or {}).get("observed_value")) for answer in answers]
 
 

@@ -1,4 +1,4 @@
-"""What DVC knows: whether a stage is stale and why, its outputs from the cache, its commit. The only importer of DVC."""
+"""What DVC knows: whether a stage is stale and why, its outputs in the cache, its commit. The only importer of DVC."""
 
 import logging
 import os
@@ -14,6 +14,7 @@ from dvc.scm import SCMError
 from dvc.stage.cache import RunCacheNotFoundError
 
 from dconrec_core.errors import DConRecError
+
 
 class VersioningError(DConRecError):
     """DVC cannot say what is stale, or cannot remember it."""
@@ -84,8 +85,13 @@ class Versions:
         with _told():
             for out in self._repo.index.outs:
                 if Path(out.fs_path) == (Path(self._repo.root_dir) / path):
-                    return out.hash_info.value
+                    return str(out.hash_info.value) if out.hash_info else None
         return None
+
+    def set_local(self, section: str, option: str, value: str) -> None:
+        """Set an option of DVC in ``.dvc/config.local``, which Git does not track."""
+        with _told(), self._repo.config.edit("local") as config:
+            config.setdefault(section, {})[option] = value
 
     def git_commit(self) -> str:
         """The commit that is checked out, and whether anything was changed since."""
@@ -95,7 +101,7 @@ class Versions:
 
 
 def _words(entry: str | Mapping[str, Any]) -> Iterator[str]:
-    """DVC's status of a stage: ``{"changed deps": {"params.yaml": {"seed": "modified"}, "data/raw": "new"}}`` or a word."""
+    """DVC's status of a stage: a word, or ``{"changed deps": {"params.yaml": {"seed": "modified"}, "data/raw": …}}``."""
     if isinstance(entry, str):
         yield entry
         return
@@ -113,6 +119,8 @@ def _told() -> Iterator[None]:
     try:
         yield
     except LockError as error:
-        raise VersioningError("DVC is busy in this folder: another dvc command or pipeline runs; wait for it") from error
+        raise VersioningError(
+            "DVC is busy in this folder: another dvc command or pipeline runs; wait for it"
+        ) from error
     except DvcException as error:
         raise VersioningError(f"dvc: {' '.join(str(error).split())}") from error

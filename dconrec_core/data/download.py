@@ -2,6 +2,8 @@
 
 import errno
 import hashlib
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -132,9 +134,8 @@ class WheelSource:
             except subprocess.TimeoutExpired:
                 raise TimeoutError(f"pip did not finish within {PIP_SECONDS} s") from None
             arrived = Path(folder) / self.name
-            if not arrived.is_file():
-                complaint = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no such wheel"]
-                raise ConnectionError(f"pip: {complaint[-1].removeprefix('ERROR: ')}")
+            if done.returncode or not arrived.is_file():
+                raise _complaint(done.stderr, target)
             arrived.replace(target)
 
 
@@ -202,7 +203,18 @@ def read_member(archive: Path, member: str) -> bytes:
         raise DataError(f"{archive} is not a readable zip archive ({error}); delete it and run again") from None
 
 
+def _complaint(stderr: str, target: Path) -> OSError:
+    """What went wrong in pip: the disk, which it names by number, or whatever it says of the index."""
+    numbers = {int(number) for number in re.findall(r"\[Errno (\d+)\]", stderr)} & LOCAL_ERRORS
+    if numbers:
+        number = min(numbers)
+        return OSError(number, os.strerror(number), str(target))
+    lines = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
+    return ConnectionError(f"pip: {lines[-1] if lines else 'it brought no such wheel'}")
+
+
 def _reason(error: OSError) -> str:
     if isinstance(error, HTTPError):
         return f"HTTP {error.code} {error.reason}"
-    return " ".join(str(getattr(error, "reason", None) or error.strerror or error).split())
+    cause = getattr(error, "reason", error)  # what urllib wraps
+    return " ".join(str(getattr(cause, "strerror", None) or cause).split())

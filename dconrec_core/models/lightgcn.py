@@ -24,7 +24,7 @@ class LightGCNConfig(EpochConfig):
 
     embedding_size: int = Field(64, ge=1)
     n_layers: int = Field(3, ge=1)
-    learning_rate: float = Field(0.01, gt=0)
+    learning_rate: float = Field(0.02, gt=0)
     """Step size of Adam."""
     weight_decay: float = Field(0.002, ge=0)
     """L2 penalty on the initial embeddings of each triplet."""

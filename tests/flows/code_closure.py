@@ -1,4 +1,4 @@
-"""Which of the project's source files a module runs: its imports, theirs, and so on, those inside functions included."""
+"""Which of the project's source files a module runs: its imports, theirs, and so on, inside functions too."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A whole project in a folder of its own: a Git clone in all but history, with data so small that a run takes seconds."""
+"""A whole project in a folder of its own: a clone in all but history, with data so small that a run takes seconds."""
 
 import os
 import shutil
@@ -94,6 +94,8 @@ def outputs(folder: Path) -> dict[str, bytes]:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            source, target
+        )  # with __pycache__: compiling every Numba kernel anew would take most of the time
     else:
         shutil.copy2(source, target)

@@ -78,7 +78,11 @@ def test_what_is_wrong_is_one_line_with_the_key_or_the_place(folder, old, new, m
         ("[random]", "[rando]", "evaluate.baselines is 'rando'; did you mean 'random'?"),
         ("{bprmf: {}}", "{}", "evaluate.models is empty; name at least one of bprmf"),
         ("{bprmf: {}}", "{bprmf: {epoch: 3}}", "evaluate.models.bprmf.epoch is not a setting; did you mean 'epochs'?"),
-        ("  config: {}", "  config: {n_sample: 3}", "condense.config.n_sample is not a setting; did you mean 'n_samples'?"),
+        (
+            "  config: {}",
+            "  config: {n_sample: 3}",
+            "condense.config.n_sample is not a setting; did you mean 'n_samples'?",
+        ),
         ("ratio: 0.25", "ratio: 0", "condense.ratio is 0.0; it must be above 0 and at most 1"),
         ("ratio: 0.25", "ratio: 1.5", "condense.ratio is 1.5; it must be above 0 and at most 1"),
     ],

@@ -44,7 +44,7 @@ def covers(dep, path):
 def test_same_stages_in_the_same_order_with_the_same_params(table):
     assert list(table) == [stage.name for stage in STAGES]
     for stage in STAGES:
-        assert table[stage.name]["cmd"] == f"python -m flows.stage {stage.name}"
+        assert table[stage.name]["cmd"] == f"python3 -m flows.stage {stage.name}"
         assert sorted(table[stage.name].get("params", [])) == sorted(stage.params), stage.name
 
 

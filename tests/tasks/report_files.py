@@ -131,7 +131,7 @@ def _write_results(files: Workspace, n_train: int, n_condensed: int, seeds: tupl
                         | {"epoch": epoch, "loss": 0.7 - (0.4 - place / 20) * learnt, "valid_ndcg@10": ndcg * learnt}
                     )
     floor = {"training_set": "full", "model": "popularity", "seed": seeds[0], "n_interactions": n_train, "config": {}}
-    rows.append(floor | {"ndcg@10": 0.1313, "recall@20": 0.19, "quality": None, "same_settings_ndcg@10": None})
+    rows.append(floor | {"ndcg@10": 0.1313, "recall@20": 0.19, "quality": None, "same_settings_ndcg@10": 0.1313})
     head = {"dataset": "toy", "seed": 0, "condenser": "dconrec", "teacher": "ease", "ratio": 0.25, "n_train": n_train}
     write_json(files.evaluation, head | {"rows": rows})
     write_json(files.timing("evaluate"), {"stage_seconds": 80.5, "device": "cpu", "threads": 2, "rows": timed})

@@ -25,6 +25,7 @@ def test_every_rule_tells_its_numbers():
 
 def test_one_weak_model_fails_the_gate():
     weak = [*GOOD, result("full", 0.3, 1.0, "lightgcn"), result("condensed", 0.24, 0.8, "lightgcn")]
+    assert not outcomes(weak)["above_baselines"][0]  # nor can it be compared
     assert outcomes(weak)["min_quality"] == (False, "bprmf 93.0%, lightgcn 80.0% of full data, at least 90.0% needed")
 
 
@@ -36,7 +37,7 @@ def test_the_best_random_baseline_must_be_beaten(ndcg, passed):
 def test_without_a_random_baseline_nothing_is_shown():
     assert outcomes(GOOD[:2])["above_baselines"] == (
         False,
-        "nothing to compare with; add random or random-pool to evaluate.baselines",
+        "nothing to compare bprmf with; add random or random-pool to evaluate.baselines",
     )
     assert list(outcomes(GOOD[:2], above_baselines=False)) == ["min_quality"]
 

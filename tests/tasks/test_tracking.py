@@ -107,7 +107,8 @@ with tracker.run(sys.argv[2]) as run:
 def test_processes_that_start_on_a_fresh_database_at_once_do_not_break_it(tmp_path, root):
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     processes = [
-        subprocess.Popen([sys.executable, "-c", OPEN, str(tmp_path), str(n)], cwd=root, env=environment) for n in range(3)
+        subprocess.Popen([sys.executable, "-c", OPEN, str(tmp_path), str(n)], cwd=root, env=environment)
+        for n in range(3)
     ]
     assert [process.wait() for process in processes] == [0, 0, 0]
     from mlflow import MlflowClient

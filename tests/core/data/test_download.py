@@ -180,6 +180,16 @@ def test_pip_that_fails_is_quoted_in_one_line(tmp_path: Path, monkeypatch: pytes
     ):
         fetch_first([wheel("thing.whl", CONTENT)], tmp_path)
 
+    def full(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        (Path(command[-1]) / "thing.whl").write_bytes(CONTENT[:100])
+        return subprocess.CompletedProcess(
+            command, 2, "", "ERROR: Exception:\nOSError: [Errno 28] No space left on device\n"
+        )
+
+    monkeypatch.setattr(download.subprocess, "run", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*thing\.whl"):
+        fetch_first([wheel("thing.whl", CONTENT)], tmp_path)
+
     def slow(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         raise subprocess.TimeoutExpired(command, 1)
 

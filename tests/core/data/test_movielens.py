@@ -11,7 +11,7 @@ from dconrec_core.data import DATASETS, RawTable, movielens
 from dconrec_core.data.download import HttpSource, WheelSource, file_sha256
 from dconrec_core.data.movielens import ARCHIVE, WHEEL, MovieLens100K, MovieLensConfig
 from dconrec_core.data.prepare import prepare
-from dconrec_core.errors import DataError
+from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.options import RunOptions
 
 RATINGS = b"196\t242\t3\t881250949\n186\t302\t3\t891717742\n22\t377\t1\t878887116\n"
@@ -87,7 +87,7 @@ def test_other_ratings_than_the_published_ones_are_refused(tmp_path: Path):
 
 
 def test_nothing_can_be_set():
-    with pytest.raises(Exception, match=r"dataset\.config\.path is not a setting"):
+    with pytest.raises(ConfigError, match=r"dataset\.config\.path is not a setting"):
         DATASETS["ml-100k"].configure("dataset.config", {"path": "x"})
 
 

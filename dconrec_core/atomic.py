@@ -15,12 +15,24 @@ def _temporary(path: Path) -> Path:
 
 
 @contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an error of the disk say which file it struck; Arrow's say neither that nor what the system says."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary path to write to; it becomes ``path`` when the block ends without an error."""
     temporary = _temporary(path)
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with _naming(path):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -33,10 +45,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     replaced = temporary.with_name(f"{temporary.name}-replaced")
     try:
-        yield temporary
-        if path.exists():
-            os.replace(path, replaced)
-        os.replace(temporary, path)
+        with _naming(path):
+            yield temporary
+            if path.exists():
+                os.replace(path, replaced)
+            os.replace(temporary, path)
     finally:
         if replaced.exists() and not path.exists():
             os.replace(replaced, path)

@@ -20,7 +20,7 @@ class Trained:
         config: The chosen settings.
         history: Its training.
         metrics: Its test metrics.
-        same_settings: Test metrics of the trial with the settings that were asked for besides; ``metrics`` if none were.
+        same_settings: Test metrics of the trial with the reference's settings; ``metrics`` without a reference.
         tuning_seconds: Wall time of the whole search.
     """
 

@@ -54,7 +54,7 @@ class DConRecConfig(Config):
 
 
 class DConRecPaperConfig(DConRecConfig):
-    """The paper's own settings: with them the loss hardly leaves 2 ln 2 and the search finds little (docs/method.md)."""
+    """The paper's own settings; what they can and cannot do is in docs/method.md."""
 
     start: Literal["teacher", "constant"] = "constant"
     step: Literal["natural", "adam"] = "adam"

@@ -5,6 +5,7 @@ is tuned on valid by the same search; test is read once per figure (docs/evaluat
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -17,6 +18,7 @@ from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.augment import build_pool
 from dconrec_core.data import DATASETS
 from dconrec_core.data.prepare import prepare
+from dconrec_core.errors import DConRecError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.options import EpochEvent, RunOptions
@@ -107,10 +109,10 @@ class Run:
         source = self.sources[seed]
         if (seed, condenser) not in self.sets:
             self.sets[seed, condenser] = source.condense(condenser)
-        if (seed, model) not in self.full:
-            self.full[seed, model] = source.train(model, source.split.train)
+        for needed in {"bprmf", model} - {known for of, known in self.full if of == seed}:
+            self.full[seed, needed] = source.train(needed, source.split.train)
         condensed, seconds = self.sets[seed, condenser]
-        full = self.full[seed, model]
+        full, reference = self.full[seed, model], self.full[seed, "bprmf"]
         trained = source.train(model, condensed.interactions, full)
         return {
             "source_fingerprint": condensed.source,
@@ -123,6 +125,7 @@ class Run:
             "full_ndcg@10": full.metrics["ndcg@10"],
             "full_recall@20": full.metrics["recall@20"],
             "quality": trained.metrics["ndcg@10"] / full.metrics["ndcg@10"],
+            "reference_quality": trained.metrics["ndcg@10"] / reference.metrics["ndcg@10"],
             "recall_quality": trained.metrics["recall@20"] / full.metrics["recall@20"],
             "same_settings_ndcg@10": trained.same_settings["ndcg@10"],
             "weight_decay": trained.config["weight_decay"],
@@ -153,4 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (DConRecError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -1,4 +1,4 @@
-"""``make docs``: write the tables between ``<!-- table:NAME -->`` and ``<!-- /table -->`` from the results files.
+"""``make docs``: write the tables between ``<!-- table:NAME -->`` and ``<!-- /table:NAME -->`` from the results files.
 
 With ``--check`` nothing is written, and documents that disagree with the results files are named.
 """
@@ -13,7 +13,7 @@ from dconrec_core.atomic import atomic_file
 from dconrec_core.errors import ConfigError, DConRecError
 from dconrec_core.registry import suggest
 
-BLOCK = re.compile(r"(?P<open><!-- table:(?P<name>[\w-]+) -->\n).*?(?P<close><!-- /table -->)", re.DOTALL)
+BLOCK = re.compile(r"(?P<open><!-- table:(?P<name>[\w-]+) -->\n).*?(?P<close><!-- /table:(?P=name) -->)", re.DOTALL)
 
 
 def render(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
@@ -30,7 +30,7 @@ def render(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
 
     n_opened, n_blocks = text.count("<!-- table:"), len(BLOCK.findall(text))
     if n_opened != n_blocks:
-        raise ConfigError(f"{n_opened} tables are opened and {n_blocks} closed; end each with <!-- /table -->")
+        raise ConfigError(f"{n_opened} tables are opened and {n_blocks} closed; end each with <!-- /table:NAME -->")
     return BLOCK.sub(block, text)
 
 

@@ -186,6 +186,7 @@ def main(arguments: list[str]) -> int:
     try:
         changes = parse_changes(arguments)
         read_params(Path(), changes)  # before a server is started for nothing
+        Versions(Path()).close()
         state = pipeline(changes or None, return_state=True)
         if state.is_completed():
             print(summary(Workspace()))

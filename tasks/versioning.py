@@ -48,6 +48,10 @@ class Versions:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of DVC's own databases."""
         self._repo.close()
 
     def reasons(self, stage: str) -> list[str]:
@@ -101,7 +105,7 @@ class Versions:
 
 
 def _words(entry: str | Mapping[str, Any]) -> Iterator[str]:
-    """DVC's status of a stage: a word, or ``{"changed deps": {"params.yaml": {"seed": "modified"}, "data/raw": …}}``."""
+    """A status of DVC in words: it is one, or ``{"changed deps": {"params.yaml": {"seed": "modified"}}}``."""
     if isinstance(entry, str):
         yield entry
         return

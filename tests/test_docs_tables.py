@@ -21,8 +21,10 @@ def test_readme_has_the_quality_table_and_quotes_no_figure_outside_a_table():
 
 
 def test_render_replaces_what_stands_between_the_markers():
-    text = "before\n<!-- table:one -->\nold\n<!-- /table -->\nbetween\n<!-- table:one -->\n<!-- /table -->\n"
-    fresh = "before\n<!-- table:one -->\nnew\n<!-- /table -->\nbetween\n<!-- table:one -->\nnew\n<!-- /table -->\n"
+    text = "before\n<!-- table:one -->\nold\n<!-- /table:one -->\nbetween\n<!-- table:one -->\n<!-- /table:one -->\n"
+    fresh = (
+        "before\n<!-- table:one -->\nnew\n<!-- /table:one -->\nbetween\n<!-- table:one -->\nnew\n<!-- /table:one -->\n"
+    )
     assert render.render(text, {"one": lambda: "new"}) == fresh
     assert render.render(fresh, {"one": lambda: "new"}) == fresh
 
@@ -30,8 +32,8 @@ def test_render_replaces_what_stands_between_the_markers():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<!-- table:qualty -->\n<!-- /table -->", r"table:qualty is not a table; did you mean 'quality'\?"),
-        ("<!-- table:quality -->\nno end", r"1 tables are opened and 0 closed; end each with <!-- /table -->"),
+        ("<!-- table:qualty -->\n<!-- /table:qualty -->", r"table:qualty is not a table; did you mean 'quality'\?"),
+        ("<!-- table:quality -->\nno end", r"1 tables are opened and 0 closed; end each with <!-- /table:NAME -->"),
     ],
 )
 def test_render_names_a_wrong_marker(text, message):
@@ -72,7 +74,7 @@ def test_quality_table_hand_worked(monkeypatch):
 
 def test_main_writes_then_finds_nothing_to_do(tmp_path, monkeypatch, capsys):
     path = tmp_path / "page.md"
-    path.write_text("<!-- table:quality -->\nold\n<!-- /table -->\n")
+    path.write_text("<!-- table:quality -->\nold\n<!-- /table:quality -->\n")
     monkeypatch.setattr(render, "documents", lambda: [path])
     monkeypatch.setattr(render, "ROOT", tmp_path)
     assert render.main(["--check"]) == 1

@@ -10,7 +10,6 @@ import contextlib
 import copy
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +44,7 @@ def train(model: str, pairs: dict[str, list[tuple[int, int]]], seed: int, learni
         if score > best["score"]:
             best.update(score=score, epoch=epoch + 1, state=copy.deepcopy(network.state_dict()))
 
-    started = time.perf_counter()
     trainer.fit(loaders["train"], loaders["valid"], verbose=False, saved=False, callback_fn=remember)
-    seconds = time.perf_counter() - started
     network.load_state_dict(best["state"])
     for cached in ("restore_user_e", "restore_item_e"):  # LightGCN's propagated embeddings are of the last epoch
         if hasattr(network, cached):
@@ -60,7 +57,6 @@ def train(model: str, pairs: dict[str, list[tuple[int, int]]], seed: int, learni
         "best_epoch": best["epoch"],
         "valid_ndcg@10": float(best["score"]),
         **{name: float(tested[name]) for name in ("ndcg@10", "recall@20")},
-        "seconds": round(seconds, 1),
     }
 
 

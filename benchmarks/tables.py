@@ -7,16 +7,17 @@ from typing import Any
 
 from benchmarks.results import FOLDER, ROOT, Row, read_rows
 
+METRICS = ("ndcg@10", "recall@20")
 TITLES = {"bprmf": "BPRMF", "lightgcn": "LightGCN"}
 
 
 def quality(dataset: str = "ml-100k", ratio: float = 0.25) -> str:
-    """Every condenser at one ratio, both downstream models: NDCG@10, its share of full data, speed-up."""
+    """Every condenser at one ratio, every downstream model: NDCG@10, Recall@20, their shares of full, speed-up."""
     rows = [row for row in _rows("quality") if row["dataset"] == dataset and row["ratio"] in (ratio, 1)]
     models = _distinct(rows, "downstream_model")
     if not rows:
         return _none_yet("quality.json", "make bench-quality")
-    heads = [f"{_title(model)} {what}" for model in models for what in ("NDCG@10", "of full", "speed-up")]
+    heads = [f"{_title(model)} {what}" for model in models for what in ("NDCG@10", "Recall@20", "speed-up")]
     lines = [["full data", "100 %", *(cell for model in models for cell in _full(_only(rows, model)))]]
     for condenser in _distinct(rows, "condenser"):
         mine = [row for row in rows if row["condenser"] == condenser]
@@ -24,7 +25,8 @@ def quality(dataset: str = "ml-100k", ratio: float = 0.25) -> str:
         cells = [cell for model in models for cell in _condensed(_only(mine, model))]
         lines.append([f"`{condenser}`", f"{100 * share:.3g} %", *cells])
     n_seeds = len(_distinct(rows, "seed"))
-    note = f"{dataset}, test, mean ± standard deviation over {n_seeds} seeds (`make bench-quality`)."
+    how = f"mean ± standard deviation over {n_seeds} seeds, in brackets the share of full"
+    note = f"{dataset}, test, {how} (`make bench-quality`)."
     return f"{_markdown(['trained on', 'interactions', *heads], lines)}\n\n{note}"
 
 
@@ -62,23 +64,24 @@ def _distinct(rows: Sequence[Row], key: str) -> list[Any]:
 
 
 def _full(rows: Sequence[Row]) -> tuple[str, str, str]:
-    by_seed = {row["seed"]: row["full_ndcg@10"] for row in rows}
-    return _spread(list(by_seed.values()), 4), "100 %", "1 ×"
+    one_a_seed = list({row["seed"]: row for row in rows}.values())
+    return _spread(one_a_seed, "full_ndcg@10"), _spread(one_a_seed, "full_recall@20"), "1 ×"
 
 
 def _condensed(rows: Sequence[Row]) -> tuple[str, str, str]:
     speed_ups = [row["full_train_seconds"] / row["train_seconds"] for row in rows if row.get("train_seconds")]
-    return (
-        _spread([row["ndcg@10"] for row in rows], 4),
-        f"{100 * fmean(row['quality'] for row in rows):.1f} %" if rows else "–",
-        f"{median(speed_ups):.1f} ×" if speed_ups else "–",
-    )
+    shares = [
+        f" ({100 * fmean(row[key] / row[f'full_{key}'] for row in rows):.1f} %)" if rows else "" for key in METRICS
+    ]
+    cells = [_spread(rows, key) + share for key, share in zip(METRICS, shares, strict=True)]
+    return cells[0], cells[1], f"{median(speed_ups):.1f} ×" if speed_ups else "–"
 
 
-def _spread(values: Sequence[float], digits: int) -> str:
+def _spread(rows: Sequence[Row], key: str) -> str:
+    values = [row[key] for row in rows]
     if not values:
         return "–"
-    return f"{fmean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
+    return f"{fmean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
 
 
 def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

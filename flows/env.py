@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def configure(root: Path) -> None:
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+    warnings.filterwarnings(
+        "ignore", "Failed to create the Prefect home"
+    )  # the pipeline says in one line that it cannot write
 
 
 def own_python(root: Path) -> Path | None:

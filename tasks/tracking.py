@@ -24,6 +24,7 @@ from mlflow import MlflowClient, MlflowException  # noqa: E402  (after its voice
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
+SQLITE = "sqlite:///"
 BATCH = 1000
 """The most metrics one request of MLflow may carry."""
 PARAM_LENGTH = 6000
@@ -66,20 +67,22 @@ class Tracker:
 
         Args:
             experiment: Its name.
-            home: Folder for the database, the artifacts and the lock.
+            home: Folder for database, artifacts and lock where the variable is not set. Artifacts always lie beside the
+                database, also when this is a temporary copy of the project and the database is not.
         """
-        home.mkdir(parents=True, exist_ok=True)
-        uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home.resolve() / 'mlflow.db'}")
-        with told(uri), FileLock(home / ".init.lock"):
+        uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"{SQLITE}{home.resolve() / 'mlflow.db'}")
+        local = uri.startswith(SQLITE)
+        place = Path(uri.removeprefix(SQLITE)).resolve().parent if local else home
+        place.mkdir(parents=True, exist_ok=True)
+        with told(uri), FileLock(place / ".init.lock"):
             client = MlflowClient(uri)
             found = client.get_experiment_by_name(experiment)
             if found and found.lifecycle_stage == "deleted":
                 client.restore_experiment(found.experiment_id)
-            local = uri.startswith("sqlite:")  # a server knows by itself where its artifacts belong
-            place = (home / "artifacts").resolve().as_uri() if local else None
-            experiment_id = (
-                found.experiment_id if found else client.create_experiment(experiment, artifact_location=place)
-            )
+            if found:
+                return cls(uri, client, found.experiment_id)
+            artifacts = (place / "artifacts").as_uri() if local else None  # a server knows where its artifacts belong
+            experiment_id = client.create_experiment(experiment, artifact_location=artifacts)
         return cls(uri, client, experiment_id)
 
     @contextmanager

@@ -27,7 +27,7 @@ class DConRecConfig(Config):
     outer_epochs: int = Field(100, ge=0)
     n_samples: int = Field(4, ge=2)
     """Masks an outer epoch, K."""
-    inner_epochs: int = Field(1, ge=1)
+    inner_epochs: int = Field(3, ge=1)
     """Epochs of each masked training."""
     start: Literal["teacher", "constant"] = "teacher"
     """Keep-probabilities to start from."""
@@ -56,6 +56,7 @@ class DConRecConfig(Config):
 class DConRecPaperConfig(DConRecConfig):
     """The paper's own settings; what they can and cannot do is in docs/method.md."""
 
+    inner_epochs: int = Field(1, ge=1)
     start: Literal["teacher", "constant"] = "constant"
     step: Literal["natural", "adam"] = "adam"
     learning_rate: float = Field(0.1, gt=0)

@@ -1,5 +1,6 @@
 """The symmetrically normalised bipartite adjacency D^-1/2 A D^-1/2, as graph models propagate with it."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,9 @@ class Graph:
         size = (self.n_nodes, self.n_nodes)
         offsets, columns = torch.from_numpy(self.indptr), torch.from_numpy(self.indices.astype(np.int64))
         values = torch.from_numpy(self.values)
-        return torch.sparse_csr_tensor(offsets, columns, values, size=size, check_invariants=False).to(device)
+        with warnings.catch_warnings():  # that CSR is in beta is no news to whoever trains a model
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+            return torch.sparse_csr_tensor(offsets, columns, values, size=size, check_invariants=False).to(device)
 
 
 def average_layers(adjacency: torch.Tensor, embeddings: torch.Tensor, n_layers: int) -> torch.Tensor:

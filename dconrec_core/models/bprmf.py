@@ -39,7 +39,7 @@ class Factors:
         train: What is learned from.
         config: Settings.
         rng: Source of the initial values and of the training's randomness.
-        start: A training to go on from: its embeddings and optimiser state are copied. A fresh start by default.
+        start: A training whose embeddings to go on from, with a fresh optimiser. Random ones by default.
     """
 
     def __init__(
@@ -50,11 +50,9 @@ class Factors:
             size, scale = config.embedding_size, config.init_scale
             self.users = initial_factors(rng, train.n_users, size, scale)
             self.items = initial_factors(rng, train.n_items, size, scale)
-            self.user_sum = np.zeros(train.n_users, np.float32)
-            self.item_sum = np.zeros(train.n_items, np.float32)
         else:
             self.users, self.items = start.snapshot()
-            self.user_sum, self.item_sum = start.user_sum.copy(), start.item_sum.copy()
+        self.user_sum, self.item_sum = np.zeros(train.n_users, np.float32), np.zeros(train.n_items, np.float32)
         self.random = random_state(rng)
         self.order = np.arange(len(train), dtype=np.int32)
 

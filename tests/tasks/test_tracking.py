@@ -27,6 +27,14 @@ def test_artifacts_lie_beside_the_database(tracker):
     assert experiment.artifact_location == (database.parent / "artifacts").as_uri()
 
 
+def test_artifacts_lie_beside_a_database_that_lies_elsewhere(tracker, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
+    other = Tracker.open("from a temporary copy", tmp_path / "copy/mlflow")
+    location = tracker.client.get_experiment(other.experiment_id).artifact_location
+    assert location == tracker.client.get_experiment(tracker.experiment_id).artifact_location
+    assert not (tmp_path / "copy").exists()
+
+
 def test_an_experiment_is_made_once_and_found_again(tracker, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
     home = Path(tracker.uri.removeprefix("sqlite:///")).parent

@@ -1,0 +1,56 @@
+"""What every registered model and every registered condenser must do; the contract tests run over the registries."""
+
+from typing import Any
+
+import numpy as np
+
+from dconrec_core.condensation import CONDENSERS
+from dconrec_core.condensation.augment import build_pool
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.models import MODELS, Recommender
+from dconrec_core.options import RunOptions
+from dconrec_core.training import History
+from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions, Split
+
+QUICK: dict[str, dict[str, Any]] = {
+    "bprmf": {"embedding_size": 16, "epochs": 60, "weight_decay": 0.01},
+    "lightgcn": {"embedding_size": 16, "epochs": 40, "batch_size": 256},
+    "ease": {"regularization": [10.0, 100.0]},
+    "dconrec": {"outer_epochs": 6, "refresh": 3, "warm_epochs": 5, "tail_threshold": 0},
+    "dconrec-paper": {"outer_epochs": 4, "tail_threshold": 0},
+}
+"""Settings that keep a test short; a new entry of a registry is tested with its defaults until it has some here."""
+
+
+def fitted(name: str, split: Split, seed: int = 0, **settings: Any) -> tuple[Recommender, History]:
+    """A model of the registry, fitted on ``split.train``."""
+    entry = MODELS[name]
+    model = entry.build(entry.configure(name, {**QUICK.get(name, {}), **settings}))
+    options = RunOptions(seed=seed, device="cpu", label=name)
+    return model, model.fit(split.train, RankingTask.valid(split.train, split.valid), options)
+
+
+def taste_share(model: Recommender, interactions: Interactions, k: int = 5) -> float:
+    """Share of the first ``k`` unseen items that have the user's parity: 1 is right, 1/2 is chance."""
+    users = np.arange(interactions.n_users, dtype=np.int32)
+    ranked = RankingTask(interactions, interactions).rank(model.score, k)
+    return float((ranked % 2 == users[:, None] % 2).mean())
+
+
+def planted_pool(split: Split) -> CandidatePool:
+    """Observed interactions and pseudo ones of the user's own taste and of the other, with a teacher that knows."""
+    items = np.arange(split.train.n_items)
+
+    def score(users: np.ndarray) -> np.ndarray:
+        alike = users[:, None] % 2 == items % 2
+        return (alike + 0.01 * np.cos(items)).astype(np.float32)
+
+    return build_pool(score, split.train, 0.5, 5, RunOptions())
+
+
+def condensed(name: str, pool: CandidatePool, split: Split, ratio: float, seed: int = 0) -> CondensedDataset:
+    """What a condenser of the registry makes of a pool."""
+    entry = CONDENSERS[name]
+    condenser = entry.build(entry.configure(name, QUICK.get(name, {})))
+    budget = Budget.from_ratio(ratio, split.train)
+    return condenser.condense(pool, split.valid, budget, RunOptions(seed=seed, device="cpu", label=name))

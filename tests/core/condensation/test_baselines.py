@@ -1,0 +1,65 @@
+"""What the baselines choose, and the quota they share out."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dconrec_core.condensation.base import best_candidates, equal_quota, rank_within_user
+from dconrec_core.errors import BudgetError
+from dconrec_core.types import Interactions, Split
+from tests.contracts import condensed, planted_pool
+
+
+def test_random_takes_observed_rows_alone_and_the_pool_draw_takes_both(planted_split: Split) -> None:
+    pool = planted_pool(planted_split)
+    assert condensed("random", pool, planted_split, 0.5).observed.all()
+    share = condensed("random-pool", pool, planted_split, 0.9).observed.mean()
+    assert share == pytest.approx(pool.observed.mean(), abs=0.08)
+
+
+def test_popularity_takes_the_most_popular_items(planted_split: Split) -> None:
+    train = planted_split.train
+    kept = condensed("popularity", planted_pool(planted_split), planted_split, 0.3)
+    left_out = train.take(~kept.interactions.contains(train))
+    degree = train.item_degree
+    assert degree[kept.interactions.items].min() >= degree[left_out.items].max()
+
+
+def test_teacher_top_takes_each_users_best_the_same_number_each(planted_split: Split) -> None:
+    pool = planted_pool(planted_split)
+    kept = condensed("teacher-top", pool, planted_split, 0.5)
+    counts = kept.interactions.user_degree
+    assert counts.max() - counts.min() <= 1
+    chosen = pool.interactions.users[kept.interactions.contains(pool.interactions)], pool.score
+    mask = kept.interactions.contains(pool.interactions)
+    for user in np.unique(chosen[0]):
+        mine = pool.interactions.users == user
+        assert pool.score[mine & mask].min() >= pool.score[mine & ~mask].max()
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=30), st.integers(0, 400))
+def test_quota_is_spent_fully_and_as_equally_as_it_can_be(available: list[int], budget: int) -> None:
+    has = np.array(available, dtype=np.int64)
+    quota = equal_quota(has, budget)
+    assert quota.sum() == min(budget, has.sum())
+    assert (quota <= has).all()
+    wanting = quota < has  # whoever could take more has no less than anyone, but for the remainder
+    if wanting.any():
+        assert quota[wanting].min() >= quota.max() - 1
+
+
+def test_negative_quota_is_refused() -> None:
+    with pytest.raises(BudgetError, match="budget is -1"):
+        equal_quota(np.array([1]), -1)
+
+
+def test_rank_within_user_hand_worked() -> None:
+    pairs = Interactions.of([0, 0, 0, 2], [1, 3, 4, 0], 3, 5)
+    value = np.array([0.5, 0.9, 0.5, -1.0])
+    assert rank_within_user(pairs, value).tolist() == [1, 0, 2, 0]
+
+
+def test_best_candidates_breaks_ties_by_the_second_key_then_by_position() -> None:
+    kept = best_candidates(np.array([1.0, 2.0, 1.0, 1.0]), np.array([0.0, 0.0, 5.0, 0.0]), 3)
+    assert kept.tolist() == [True, True, True, False]

@@ -1,0 +1,172 @@
+"""The search: it moves towards what helps, stays within the budget and says what it does."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dconrec_core.condensation.inner import InnerTraining
+from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
+from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
+from dconrec_core.errors import BudgetError
+from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.types import Budget, CandidatePool, Interactions, Split
+from tests.contracts import planted_pool
+
+
+def noisy_pool(split: Split) -> CandidatePool:
+    """As many pseudo interactions of the wrong taste as observed ones of the right, and a teacher without opinion."""
+    train, rng = split.train, np.random.default_rng(5)
+    wrong = [
+        (user, item)
+        for user in range(train.n_users)
+        for item in rng.permutation(np.arange(1 - user % 2, train.n_items, 2))[: train.user_degree[user]]
+    ]
+    users, items = np.array(wrong).T
+    pairs = Interactions.of(
+        np.concatenate((train.users, users)), np.concatenate((train.items, items)), train.n_users, train.n_items
+    )
+    return CandidatePool(pairs, train.contains(pairs), np.zeros(len(pairs), dtype=np.float32))
+
+
+def run(pool: CandidatePool, split: Split, ratio: float = 0.5, **settings: Any) -> tuple[Any, list[EpochEvent]]:
+    heard: list[EpochEvent] = []
+    config = DConRecConfig(**{"tail_threshold": 0, "outer_epochs": 10, "refresh": 5, "warm_epochs": 10, **settings})
+    options = RunOptions(seed=0, device="cpu", on_epoch=heard.append)
+    return DConRec(config).condense(pool, split.valid, Budget.from_ratio(ratio, split.train), options), heard
+
+
+def test_probability_moves_from_noise_to_what_helps() -> None:
+    rng, users, n_items = np.random.default_rng(1), np.arange(80), 80
+    liked = [2 * rng.permutation(n_items // 2) + user % 2 for user in users]
+
+    def part(start: int, stop: int) -> Interactions:
+        size = stop - start
+        items = np.concatenate([items[start:stop] for items in liked])
+        return Interactions.of(np.repeat(users, size), items, len(users), n_items)
+
+    split = Split(part(0, 15), part(15, 35), part(35, 40))
+    pool = noisy_pool(split)
+    assert pool.observed.mean() == 0.5
+    result, heard = run(pool, split, 1.0, start="constant", outer_epochs=60, learning_rate=5.0, n_samples=16)
+    losses = [event.metrics["valid_loss"] for event in heard]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+    assert result.notes["kept_outer_epoch"] > 0
+    assert result.observed.mean() > 0.6  # a draw from the pool has 0.5, give or take 0.01
+
+
+def test_listener_hears_loss_size_and_gradient_mapping(planted_split: Split) -> None:
+    result, heard = run(planted_pool(planted_split), planted_split)
+    assert [event.epoch for event in heard] == list(range(1, 11))
+    for event in heard:
+        assert event.metrics["valid_loss"] > 0
+        assert event.metrics["mapping_norm_sq"] > 0
+        assert event.metrics["expected_size"] <= result.budget.n_interactions + 1e-6
+    assert [event.epoch for event in heard if "valid_ndcg@10" in event.metrics] == [5, 10]
+
+
+def test_best_look_at_valid_is_kept(planted_split: Split) -> None:
+    result, heard = run(planted_pool(planted_split), planted_split, outer_epochs=20)
+    looks = [event.metrics["valid_ndcg@10"] for event in heard if "valid_ndcg@10" in event.metrics]
+    assert result.notes["valid_ndcg@10"] >= max(looks)
+
+
+def test_no_outer_epoch_leaves_the_teachers_choice(planted_split: Split) -> None:
+    pool = planted_pool(planted_split)
+    result, heard = run(pool, planted_split, outer_epochs=0)
+    assert heard == []
+    alike = result.interactions.users % 2 == result.interactions.items % 2
+    assert alike.all()
+    counts = result.interactions.user_degree
+    assert counts.max() - counts.min() <= 1
+
+
+def test_papers_settings_differ_where_the_docs_say() -> None:
+    ours, paper = DConRecConfig().model_dump(), DConRecPaperConfig().model_dump()
+    changed = {key for key in ours if ours[key] != paper[key]}
+    assert changed == {"inner_epochs", "start", "step", "learning_rate", "decay", "credit", "warm_epochs"}
+
+
+def test_paper_keeps_its_last_probabilities(planted_split: Split) -> None:
+    config = DConRecPaperConfig(outer_epochs=3, tail_threshold=0)
+    budget = Budget.from_ratio(0.5, planted_split.train)
+    result = DConRecPaper(config).condense(planted_pool(planted_split), planted_split.valid, budget, RunOptions())
+    assert result.notes["kept_outer_epoch"] == 3
+    assert len(result) == budget.n_interactions
+
+
+@pytest.mark.parametrize(
+    ("config", "epochs", "expected"),
+    [
+        (DConRecConfig(outer_epochs=4, learning_rate=2), [1, 3, 4], [2, 1, 0.5]),
+        (DConRecPaperConfig(), [1, 70, 71, 141, 900], [0.1, 0.1, 0.01, 0.001, 1e-4]),
+    ],
+)
+def test_learning_rate_decays(config: DConRecConfig, epochs: list[int], expected: list[float]) -> None:
+    assert [DConRec(config).learning_rate(epoch) for epoch in epochs] == pytest.approx(expected)
+
+
+def test_tail_is_kept_inside_the_budget(planted_split: Split) -> None:
+    train = planted_split.train
+    short = train.take((train.users >= 10) | (np.arange(len(train)) - train.indptr[train.users] < 2))
+    split = Split(short, planted_split.valid, planted_split.test)
+    pool = planted_pool(split)
+    result, _ = run(pool, split, 0.4, tail_threshold=2)
+    tail = short.take(short.users < 10)
+    assert result.interactions.contains(tail).all()
+    assert len(result) == int(0.4 * len(short))
+
+
+def test_tail_over_the_budget_is_refused_with_the_way_out(planted_split: Split) -> None:
+    with pytest.raises(BudgetError, match=r"users with at most 10 interactions hold \d+, the budget is \d+; lower"):
+        run(planted_pool(planted_split), planted_split, 0.05, tail_threshold=10)
+
+
+@pytest.mark.parametrize("by", ["teacher", "constant"])
+def test_start_spends_the_budget_in_expectation(by: Any, planted_split: Split) -> None:
+    pool = planted_pool(planted_split)
+    start = Search(pool, 0, Budget(150)).start(by, sharpness=4)
+    assert start.sum() <= 150 + 1e-9
+    assert start.sum() > 140
+    if by == "constant":
+        assert np.ptp(start) < 1e-12
+    else:
+        for user in range(pool.interactions.n_users):
+            mine = pool.interactions.users == user
+            order = np.argsort(-pool.score[mine], kind="stable")
+            assert (np.diff(start[mine][order]) <= 1e-12).all()
+
+
+def test_natural_step_tames_the_ends_and_adam_normalises() -> None:
+    gradient, keep_prob = np.array([100.0, 100.0]), np.array([0.01, 0.5])
+    np.testing.assert_allclose(NaturalStep().direction(gradient, keep_prob), [0.99, 25])
+    np.testing.assert_allclose(AdamStep(2).direction(gradient, keep_prob), [1, 1], rtol=1e-6)
+
+
+def test_masks_are_compared_under_common_random_numbers(planted_split: Split) -> None:
+    pool = planted_pool(planted_split)
+    inner = InnerTraining(pool, planted_split.valid, np.random.default_rng(0), 5, 1, 4)
+    inner.warm_start(pool.observed)
+    same = inner.masked_losses(np.stack((pool.observed, pool.observed)))
+    np.testing.assert_array_equal(same[0], same[1])
+
+
+def test_loss_falls_with_more_of_the_truth(planted_split: Split) -> None:
+    pool = noisy_pool(planted_split)
+    inner = InnerTraining(pool, planted_split.valid, np.random.default_rng(0), 30, 3, 8)
+    inner.warm_start(np.ones(len(pool), dtype=bool))
+    truth, noise = inner.overall(inner.masked_losses(np.stack((pool.observed, ~pool.observed))))
+    assert truth < noise
+
+
+def test_negatives_of_the_loss_avoid_training_positives_and_nothing_else(planted_split: Split) -> None:
+    """The reference avoided test positives too, which tells what they are."""
+    pool = planted_pool(planted_split)
+    inner = InnerTraining(pool, planted_split.valid, np.random.default_rng(0), 0, 1, 200)
+    users = np.repeat(planted_split.valid.users, 200)
+    drawn = set(zip(users.tolist(), inner.negatives.ravel().tolist(), strict=True))
+    train = set(zip(planted_split.train.users.tolist(), planted_split.train.items.tolist(), strict=True))
+    test = set(zip(planted_split.test.users.tolist(), planted_split.test.items.tolist(), strict=True))
+    asked = set(users.tolist())
+    assert not drawn & train
+    assert {pair for pair in test if pair[0] in asked} <= drawn

@@ -1,0 +1,73 @@
+"""The torch versions that run on CUDA, exercised on the CPU; the graph; EASE against a dense inverse."""
+
+import numpy as np
+import pytest
+import torch
+
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.models._graph import Graph
+from dconrec_core.models.bprmf import BPRMFConfig, TorchFactors
+from dconrec_core.models.ease import ease_weights
+from dconrec_core.models.lightgcn import CompiledPropagation, LightGCNConfig, TorchPropagation
+from dconrec_core.types import Interactions, Split
+
+CPU = torch.device("cpu")
+
+
+def test_bprmf_in_torch_learns_in_batches(planted_split: Split) -> None:
+    config = BPRMFConfig(embedding_size=16, batch_size=64, weight_decay=0.01)
+    trainer = TorchFactors(planted_split.train, config, np.random.default_rng(0), CPU)
+    losses = [trainer.epoch() for _ in range(60)]
+    assert losses[-1] < losses[0] / 2
+    assert RankingTask.test(planted_split).measure(trainer.score())["recall@20"] > 0.9
+
+
+def test_bprmf_in_torch_restores_what_it_saved(planted_split: Split) -> None:
+    trainer = TorchFactors(planted_split.train, BPRMFConfig(), np.random.default_rng(0), CPU)
+    users = np.arange(60, dtype=np.int32)
+    saved, before = trainer.snapshot(), trainer.score()(users)
+    trainer.epoch()
+    assert not np.allclose(trainer.score()(users), before)
+    trainer.restore(saved)
+    np.testing.assert_array_equal(trainer.score()(users), before)
+
+
+def test_lightgcn_in_torch_learns_and_restores(planted_split: Split) -> None:
+    config = LightGCNConfig(embedding_size=16, batch_size=256)
+    trainer = TorchPropagation(planted_split.train, config, np.random.default_rng(0), CPU)
+    saved, users = trainer.snapshot(), np.arange(60, dtype=np.int32)
+    before = trainer.score()(users)
+    losses = [trainer.epoch() for _ in range(30)]
+    assert losses[-1] < losses[0] / 2
+    assert RankingTask.test(planted_split).measure(trainer.score())["recall@20"] > 0.9
+    trainer.restore(saved)
+    np.testing.assert_array_equal(trainer.score()(users), before)
+
+
+def test_both_lightgcns_propagate_alike(planted_split: Split) -> None:
+    config = LightGCNConfig(embedding_size=4)
+    compiled = CompiledPropagation(planted_split.train, config, np.random.default_rng(0))
+    readable = TorchPropagation(planted_split.train, config, np.random.default_rng(0), CPU)
+    for ours, theirs in zip(compiled.factors(), readable.factors(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_graph_is_the_normalised_adjacency() -> None:
+    # user 0 has both items, user 1 has item 0, user 2 is alone
+    graph = Graph.of(Interactions.of([0, 0, 1], [0, 1, 0], 3, 2))
+    dense = graph.torch(CPU).to_dense().numpy()
+    expected = np.zeros((5, 5))
+    for user, item, weight in ((0, 0, 1 / 2), (0, 1, 2**-0.5), (1, 0, 2**-0.5)):
+        expected[user, 3 + item] = expected[3 + item, user] = weight
+    np.testing.assert_allclose(dense, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 50.0])
+def test_ease_is_the_dense_inverse_with_a_zero_diagonal(penalty: float) -> None:
+    rows = (np.random.default_rng(0).random((30, 8)) < 0.4).astype(np.float64)
+    gram = rows.T @ rows
+    inverse = np.linalg.inv(gram + penalty * np.eye(8))
+    expected = np.eye(8) - inverse / np.diag(inverse)
+    weights = ease_weights(torch.from_numpy(gram), penalty).numpy()
+    np.testing.assert_allclose(weights, expected, atol=1e-10)
+    np.testing.assert_array_equal(np.diag(weights), 0)

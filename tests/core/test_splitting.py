@@ -1,0 +1,68 @@
+"""Per-user splits."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dconrec_core.errors import ConfigError, DataError
+from dconrec_core.splitting import part_sizes, random_split, temporal_split
+from dconrec_core.types import Interactions
+
+
+def histories(*lengths: int) -> Interactions:
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    items = np.concatenate([np.arange(length) for length in lengths])
+    return Interactions.of(users, items, len(lengths), max(lengths))
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.integers(0, 100))
+def test_parts_are_a_partition_with_the_right_sizes(lengths: list[int], seed: int) -> None:
+    whole = histories(*lengths, 1)
+    split = random_split(whole, 0.1, 0.1, seed)
+    together = [*split.train.items, *split.valid.items, *split.test.items]
+    assert len(together) == len(whole)
+    n_valid, n_test = part_sizes(whole.user_degree, 0.1, 0.1)
+    assert split.valid.user_degree.tolist() == n_valid.tolist()
+    assert split.test.user_degree.tolist() == n_test.tolist()
+    assert (split.train.user_degree[whole.user_degree > 0] >= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("degree", "valid", "test"),
+    [(0, 0, 0), (1, 0, 0), (2, 0, 1), (3, 1, 1), (9, 1, 1), (20, 2, 2), (29, 2, 2), (30, 3, 3)],
+)
+def test_sizes_hand_worked(degree: int, valid: int, test: int) -> None:
+    sizes = part_sizes(np.array([degree]), 0.1, 0.1)
+    assert [int(part[0]) for part in sizes] == [valid, test]
+
+
+def test_seed_decides_the_split() -> None:
+    whole = histories(30, 30, 30)
+    first, again, other = (random_split(whole, 0.1, 0.1, seed) for seed in (1, 1, 2))
+    assert first.test.fingerprint() == again.test.fingerprint() != other.test.fingerprint()
+
+
+def test_every_interaction_is_as_likely_to_be_held_out() -> None:
+    whole = histories(10)
+    held = np.zeros(10)
+    for seed in range(500):
+        held[random_split(whole, 0.1, 0.1, seed).test.items] += 1
+    assert held.sum() == 500
+    assert held.min() > 25
+    assert held.max() < 85
+
+
+def test_latest_are_the_test_and_the_ones_before_them_valid() -> None:
+    whole = histories(10)
+    times = np.array([5, 1, 9, 2, 8, 3, 7, 4, 6, 0])
+    split = temporal_split(whole, times, 0.2, 0.2)
+    assert split.test.items.tolist() == [2, 4]
+    assert split.valid.items.tolist() == [6, 8]
+
+
+def test_times_must_be_aligned_and_something_left_to_train_on() -> None:
+    with pytest.raises(DataError, match="3 timestamps for 10 interactions"):
+        temporal_split(histories(10), np.arange(3), 0.1, 0.1)
+    with pytest.raises(ConfigError, match=r"split.valid 0.5 \+ split.test 0.5 leave nothing"):
+        random_split(histories(10), 0.5, 0.5, 0)

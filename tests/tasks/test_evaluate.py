@@ -1,0 +1,234 @@
+"""The comparison: a row for every training, figures that agree with each other, and the clock in one file only."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dconrec_core.condensation.dataset import read_condensed
+from dconrec_core.data.io import read_pool, write_interactions
+from dconrec_core.errors import ConfigError, DataError
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.models import MODELS
+from dconrec_core.options import RunOptions
+from dconrec_core.types import Interactions, Split
+from tasks.evaluate import CURVE_COLUMNS, RATIO_COLUMNS, evaluate, summarise
+from tasks.params import EvaluateParams
+from tasks.workspace import Workspace
+from tests.tasks.small_stages import CONDENSE, EVALUATE, OPTIONS, condense_from_split, contents, write_split_folder
+
+METRICS = [f"{name}@{k}" for name in ("ndcg", "recall") for k in (5, 10, 20)]
+SETS = ["full", "condensed", "random", "teacher-top"]
+
+
+def run(root: Path, split: Split, params: EvaluateParams = EVALUATE) -> Workspace:
+    files = Workspace(root)
+    write_split_folder(files, split)
+    condense_from_split(files)
+    evaluate(params, CONDENSE, files, OPTIONS)
+    return files
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, planted_split: Split) -> Workspace:
+    return run(tmp_path_factory.mktemp("evaluated"), planted_split)
+
+
+@pytest.fixture(scope="module")
+def evaluation(files: Workspace) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(files.evaluation.read_text())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def trained(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of trainings: all but the popularity ranker's."""
+    return [row for row in evaluation["rows"] if row["model"] != "popularity"]
+
+
+def key(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["training_set"], row["model"], row["seed"]
+
+
+def test_header_says_what_was_compared(evaluation: dict[str, Any]) -> None:
+    header = {name: value for name, value in evaluation.items() if name != "rows"}
+    assert header == {
+        "dataset": "planted", "seed": 0, "condenser": "dconrec", "teacher": "ease", "ratio": 0.25, "budget": 120,
+        "n_train": 480, "n_users": 60, "n_items": 40,
+    }  # fmt: skip
+
+
+def test_every_set_model_and_seed_has_a_row_and_popularity_is_the_floor(
+    evaluation: dict[str, Any], trained: list[dict[str, Any]]
+) -> None:
+    expected = {(name, model, seed) for name in SETS for model in ("bprmf", "lightgcn") for seed in (0, 1)}
+    assert {key(row) for row in trained} == expected
+    assert len(trained) == len(expected)
+    (floor,) = (row for row in evaluation["rows"] if row["model"] == "popularity")
+    assert floor["training_set"] == "full"
+    assert floor["config"] == {}
+    assert {key_ for row in evaluation["rows"] for key_ in row} == set(floor)
+    best = max(row["ndcg@10"] for row in trained if row["training_set"] == "full")
+    assert best > floor["ndcg@10"] + 0.1
+
+
+def test_quality_is_measured_by_the_same_model_and_seed_on_full_data(trained: list[dict[str, Any]]) -> None:
+    full = {(row["model"], row["seed"]): row["ndcg@10"] for row in trained if row["training_set"] == "full"}
+    for row in trained:
+        assert row["quality"] == pytest.approx(row["ndcg@10"] / full[row["model"], row["seed"]])
+    assert {row["quality"] for row in trained if row["training_set"] == "full"} == {1.0}
+
+
+def test_figures_are_within_their_bounds(evaluation: dict[str, Any]) -> None:
+    for row in evaluation["rows"]:
+        assert all(0 <= row[name] <= 1 for name in [*METRICS, "valid_ndcg@10", "same_settings_ndcg@10"])
+        assert row["recall@5"] <= row["recall@10"] <= row["recall@20"]
+        assert row["inductive"] is False
+
+
+def test_sizes_are_those_of_the_sets(files: Workspace, trained: list[dict[str, Any]]) -> None:
+    condensed = read_condensed(files.condensed)
+    for row in trained:
+        assert row["n_interactions"] == (480 if row["training_set"] == "full" else 120)
+        if row["training_set"] in ("full", "random"):
+            assert row["observed_share"] == 1
+        if row["training_set"] == "condensed":
+            assert row["observed_share"] == pytest.approx(condensed.observed.mean())
+            assert row["n_users"] == len(set(condensed.interactions.users.tolist()))
+
+
+def test_a_row_can_be_had_again_from_its_settings(
+    files: Workspace, trained: list[dict[str, Any]], planted_split: Split
+) -> None:
+    (row,) = (row for row in trained if key(row) == ("condensed", "bprmf", 1))
+    model = MODELS["bprmf"].build(MODELS["bprmf"].configure("", row["config"]))
+    valid = RankingTask.valid(planted_split.train, planted_split.valid)
+    history = model.fit(read_condensed(files.condensed).interactions, valid, RunOptions(seed=1, device="cpu"))
+    assert RankingTask.test(planted_split).measure(model.score) == {name: row[name] for name in METRICS}
+    assert (history.best_epoch, history.best_valid) == (row["best_epoch"], row["valid_ndcg@10"])
+
+
+def test_every_set_is_tuned_by_the_same_search(trained: list[dict[str, Any]]) -> None:
+    for row in trained:
+        entry = MODELS[row["model"]]
+        steps = entry.build(entry.config_class()).search_space()[: EVALUATE.trials]
+        settings = EVALUATE.models[row["model"]]
+        assert row["config"] in [entry.configure("", {**settings, **step}).model_dump() for step in steps]
+
+
+def test_summary_holds_the_means_over_seeds(files: Workspace, evaluation: dict[str, Any]) -> None:
+    metrics = json.loads(files.metrics.read_text())
+    assert metrics.keys() == {"bprmf", "lightgcn", "popularity"}
+    for model, sets in metrics.items():
+        for name, figures in sets.items():
+            rows = [row for row in evaluation["rows"] if (row["training_set"], row["model"]) == (name, model)]
+            for figure in ("ndcg@10", "recall@20", "n_interactions"):
+                assert figures[figure] == pytest.approx(np.mean([row[figure] for row in rows]))
+    assert metrics["bprmf"]["full"]["quality"] == 1
+    assert metrics["popularity"]["full"]["quality"] is None
+
+
+def test_curves_hold_the_chosen_training_of_every_row(files: Workspace, trained: list[dict[str, Any]]) -> None:
+    curves = pd.read_csv(files.curves)
+    assert curves.columns.tolist() == CURVE_COLUMNS
+    groups = {group: frame for group, frame in curves.groupby(["training_set", "model", "seed"])}
+    assert groups.keys() == {key(row) for row in trained}
+    for row in trained:
+        curve = groups[key(row)]
+        assert curve["epoch"].is_monotonic_increasing
+        best = curve.loc[curve["epoch"] == row["best_epoch"], "valid_ndcg@10"]
+        assert best.tolist() == [row["valid_ndcg@10"]] == [curve["valid_ndcg@10"].max()]
+
+
+def test_ratio_curve_goes_through_the_rows_of_the_comparison(files: Workspace, trained: list[dict[str, Any]]) -> None:
+    curve = pd.read_csv(files.ratio_curve)
+    assert curve.columns.tolist() == RATIO_COLUMNS
+    expected = {(name, ratio) for name in ("dconrec", "random") for ratio in (0.1, 0.25, 0.5)}
+    assert set(zip(curve["condenser"], curve["ratio"], strict=True)) == expected
+    assert len(curve) == len(expected)
+    assert (curve["n_interactions"] == (curve["ratio"] * 480).astype(int)).all()
+    rows = {key(row): row for row in trained}
+    for _, point in curve[curve["ratio"] == 0.25].iterrows():
+        row = rows["condensed" if point["condenser"] == "dconrec" else "random", "bprmf", 0]
+        assert (point["ndcg@10"], point["recall@20"]) == (row["ndcg@10"], row["recall@20"])
+        assert point["quality"] == pytest.approx(row["quality"])
+
+
+def test_the_clock_is_in_the_timing_file_alone(files: Workspace, trained: list[dict[str, Any]]) -> None:
+    timing = json.loads(files.timing("evaluate").read_text())
+    assert timing["device"] == "cpu"
+    assert [key(row) for row in timing["rows"]] == [key(row) for row in trained]
+    for row in timing["rows"]:
+        assert 0 < row["train_seconds"] <= row["tuning_seconds"] + 1e-4
+    assert sum(row["tuning_seconds"] for row in timing["rows"]) <= timing["stage_seconds"]
+    for path in (files.evaluation, files.metrics, files.curves, files.ratio_curve):
+        assert "seconds" not in path.read_text()
+
+
+def test_two_runs_write_the_same_bytes(files: Workspace, tmp_path: Path, planted_split: Split) -> None:
+    again = run(tmp_path, planted_split)
+    assert contents(again.root) == contents(files.root)
+
+
+def test_test_split_is_read_here(files: Workspace, tmp_path: Path, planted_split: Split) -> None:
+    params = EVALUATE.model_copy(
+        update={"models": {"ease": {}}, "baselines": [], "seeds": [0], "trials": 1, "curve_ratios": []}
+    )
+    rows = []
+    for name, test in (("right", planted_split.test), ("wrong", wrong_taste(planted_split))):
+        there = run(tmp_path / name, planted_split, params)
+        write_interactions(there.split / "test.parquet", test)
+        evaluate(params, CONDENSE, there, OPTIONS)
+        rows.append(json.loads(there.evaluation.read_text())["rows"][0])
+    assert rows[0]["ndcg@10"] > rows[1]["ndcg@10"] + 0.3
+    assert rows[0]["valid_ndcg@10"] == rows[1]["valid_ndcg@10"]
+    assert rows[0]["config"] == rows[1]["config"]
+
+
+def wrong_taste(split: Split) -> Interactions:
+    """One test item per user, of the other parity: nobody has any of those."""
+    users = np.arange(split.train.n_users)
+    return Interactions.of(users, 1 - users % 2 + 2 * (users % 20), split.train.n_users, split.train.n_items)
+
+
+def test_no_ratios_no_curve(tmp_path: Path, planted_split: Split) -> None:
+    params = EvaluateParams(models={"ease": {}}, baselines=[], seeds=[0])
+    curve = pd.read_csv(run(tmp_path, planted_split, params).ratio_curve)
+    assert curve.columns.tolist() == RATIO_COLUMNS
+    assert curve.empty
+
+
+def test_altered_condensed_dataset_is_not_evaluated(tmp_path: Path, planted_split: Split) -> None:
+    files = Workspace(tmp_path)
+    write_split_folder(files, planted_split)
+    condense_from_split(files)
+    pool = read_pool(files.pool)
+    write_interactions(files.condensed / "interactions.parquet", pool.interactions)
+    with pytest.raises(DataError, match=r"its card says .*; restore it with dvc checkout"):
+        evaluate(EVALUATE, CONDENSE, files, OPTIONS)
+    assert not files.evaluation.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"models": {"lightgnc": {}}}, "evaluate.models is 'lightgnc'; did you mean 'lightgcn'"),
+        ({"models": {"ease": {"epochs": 3}}}, "evaluate.models.ease.epochs is not a setting"),
+        ({"models": {"ease": {}}, "baselines": ["randm"]}, "evaluate.baselines is 'randm'; did you mean 'random'"),
+    ],
+)
+def test_wrong_names_and_settings_are_refused(changed: dict[str, Any], message: str, files: Workspace) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate(EVALUATE.model_copy(update=changed), CONDENSE, files, OPTIONS)
+
+
+def test_summary_leaves_out_what_has_no_value() -> None:
+    row = {"model": "m", "training_set": "s", "recall@20": 0.5, "n_interactions": 3}
+    rows = [{**row, "ndcg@10": 0.2, "quality": None}, {**row, "ndcg@10": 0.4, "quality": 0.8}]
+    assert summarise(rows)["m"]["s"] == {
+        "ndcg@10": pytest.approx(0.3), "recall@20": 0.5, "quality": 0.8, "n_interactions": 3,
+    }  # fmt: skip
+    assert summarise(rows[:1])["m"]["s"]["quality"] is None

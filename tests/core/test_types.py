@@ -99,7 +99,8 @@ def test_ratio_that_leaves_nothing_names_the_smallest_that_does_not() -> None:
 def condensed(n: int, budget: int, **changes: object) -> CondensedDataset:
     settings = {"observed": np.ones(n, dtype=bool), "keep_prob": np.ones(n, dtype=np.float32), **changes}
     return CondensedDataset(
-        train().take(np.arange(n)), budget=Budget(budget), condenser="random", config={}, seed=0, source="", n_source=100,
+        train().take(np.arange(n)), budget=Budget(budget), condenser="random", config={}, seed=0, source="",
+        n_source=100,
         **settings,  # type: ignore[arg-type]
     )  # fmt: skip
 

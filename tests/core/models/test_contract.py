@@ -96,7 +96,7 @@ def test_listener_hears_validation_and_the_best_epoch_is_kept(name: str, planted
 def test_cuda_by_name_where_there_is_none(name: str, planted_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     model = MODELS[name].build(MODELS[name].config_class())
-    with pytest.raises(ConfigError, match="device is 'cuda', but torch .* sees no CUDA device"):
+    with pytest.raises(ConfigError, match=r"device is 'cuda', but torch .* sees no CUDA device"):
         model.fit(planted_split.train, None, RunOptions(device="cuda"))
 
 

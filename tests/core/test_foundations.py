@@ -1,0 +1,147 @@
+"""Seeds, devices, whole-or-nothing writes, names in the configuration."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+from pydantic import Field
+
+from dconrec_core.atomic import atomic_file, atomic_folder, write_json, write_text
+from dconrec_core.device import resolve_device
+from dconrec_core.errors import ConfigError
+from dconrec_core.registry import Config, Entry, lookup
+from dconrec_core.rng import derive_seed, numpy_rng, torch_rng
+
+
+def test_seeds_are_told_apart_by_name_and_stay_what_they_are() -> None:
+    assert derive_seed(0, "split") == 374788079615300020
+    seeds = {derive_seed(seed, *names) for seed in (0, 1) for names in ((), ("a",), ("b",), ("a", "b"), ("a", 1))}
+    assert len(seeds) == 10
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_generators_of_one_name_agree_and_of_two_do_not() -> None:
+    assert numpy_rng(3, "x").random() == numpy_rng(3, "x").random() != numpy_rng(3, "y").random()
+    first, again, other = (torch.rand(1, generator=torch_rng(seed, "x")) for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def test_device_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, expected in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+        assert resolve_device("auto").type == expected
+        assert resolve_device("cpu").type == "cpu"
+    assert resolve_device("cuda").type == "cuda"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="sees no CUDA device; set device: auto or device: cpu"):
+        resolve_device("cuda")
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_file(path) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_failed_folder_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    with atomic_folder(path) as temporary:
+        (temporary / "a").write_text("old")
+    with pytest.raises(RuntimeError), atomic_folder(path) as temporary:  # noqa: PT012
+        (temporary / "a").write_text("half")
+        raise RuntimeError
+    assert (path / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_new_folder_takes_the_whole_place_of_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    for name in ("a", "b"):
+        with atomic_folder(path) as temporary:
+            (temporary / name).write_text(name)
+    assert [file.name for file in path.iterdir()] == ["b"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_whose_last_rename_fails_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "a").write_text("old")
+    replace = os.replace
+
+    def fail(source: Path, target: Path) -> None:
+        if target == path and "replaced" not in Path(source).name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="No space left on device"), atomic_folder(path) as temporary:
+        (temporary / "a").write_text("new")
+    assert (path / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_full_disk_names_the_file_even_if_the_library_did_not(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left on device") as caught, atomic_file(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, "error writing bytes to file")
+    assert caught.value.filename == str(tmp_path / "x")
+
+
+def test_json_is_strict(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+    write_json(tmp_path / "x.json", {"b": "ü", "a": 1})
+    assert (tmp_path / "x.json").read_bytes() == '{\n  "b": "ü",\n  "a": 1\n}\n'.encode()
+
+
+class Inner(Config):
+    ratio: float = Field(gt=0, le=1)
+
+
+class Settings(Config):
+    inner: Inner
+    kind: Literal["a", "b"] = "a"
+
+
+ENTRY: Entry[Settings] = Entry(Settings, lambda config: config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"inner": {"ratio": 0.5}, "kin": "a"},
+            r"top\.kin is not a setting; did you mean 'kind'\? valid names: inner, kind",
+        ),
+        ({"inner": {"rati": 0.5}}, r"top\.inner\.rati is not a setting; did you mean 'ratio'\?"),
+        ({}, r"top\.inner is missing; add it"),
+        ({"inner": {"ratio": 2}}, r"top\.inner\.ratio is 2: input should be less than or equal to 1"),
+        ({"inner": {"ratio": "many"}}, r"top\.inner\.ratio is 'many': input should be a valid number"),
+        ({"inner": {"ratio": 1}, "kind": "c"}, r"top\.kind is 'c': input should be 'a' or 'b'"),
+        ({"inner": {"ratio": 1}, "zzzz": 1}, r"top\.zzzz is not a setting; valid names: inner, kind"),
+    ],
+)
+def test_wrong_settings_name_the_key_and_the_way_out(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ENTRY.configure("top", settings)
+
+
+def test_right_settings_are_typed_and_frozen() -> None:
+    config = ENTRY.configure("top", {"inner": {"ratio": 0.5}})
+    assert config.inner.ratio == 0.5
+    with pytest.raises(Exception, match="frozen"):
+        config.kind = "b"
+
+
+def test_unknown_name_offers_the_nearest() -> None:
+    assert lookup({"random": ENTRY}, "random", "x.name") is ENTRY
+    with pytest.raises(ConfigError, match=r"x\.name is 'randon'; did you mean 'random'[?] valid names: other, random"):
+        lookup({"random": ENTRY, "other": ENTRY}, "randon", "x.name")

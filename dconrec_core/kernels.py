@@ -81,7 +81,7 @@ def top_k(scores, seen_indptr, seen_items, users, k):
     n_rows, n_items = scores.shape
     best = np.full((n_rows, k), -1, dtype=np.int32)
     value = np.empty(k, dtype=np.float32)
-    for row in range(n_rows):
+    for row in range(n_rows if k > 0 else 0):
         position, end = seen_indptr[users[row]], seen_indptr[users[row] + 1]
         filled = 0
         for item in range(n_items):

@@ -53,7 +53,11 @@ class Search:
         value = np.where(self.tail, np.inf, self.pool.score)
         place = rank_within_user(self.pool.interactions, value) - kept[users]
         steepness = sharpness / np.maximum(quota, 1)
-        return self.project(1 / (1 + np.exp(np.clip(steepness * (place - quota + 0.5), -30, 30))))
+        keep_prob = 1 / (1 + np.exp(np.clip(steepness * (place - quota + 0.5), -30, 30)))
+        free = keep_prob[self.free]
+        if (short := self.left - free.sum()) > 0:  # a budget near the whole pool: raise all, order kept
+            keep_prob[self.free] = free + (1 - free) * short / (len(free) - free.sum())
+        return self.project(keep_prob)
 
     def project(self, keep_prob: Probabilities) -> Probabilities:
         """Nearest feasible probabilities."""

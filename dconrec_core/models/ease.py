@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from scipy import sparse
 
 from dconrec_core.device import resolve_device
@@ -21,7 +21,7 @@ from dconrec_core.types import FloatArray, IntArray, Interactions
 class EASEConfig(Config):
     """Settings of EASE."""
 
-    regularization: list[float] = Field([100.0, 200.0, 300.0, 500.0, 1000.0], min_length=1)
+    regularization: list[PositiveFloat] = Field([100.0, 200.0, 300.0, 500.0, 1000.0], min_length=1)
     """Ridge penalties λ; the best on valid is kept, the first without a validation task."""
 
 

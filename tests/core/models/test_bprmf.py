@@ -1,0 +1,74 @@
+"""One BPRMF in training: where it starts, what a step does to it, and what it leaves alone."""
+
+import numpy as np
+import pytest
+
+from dconrec_core.models.bprmf import BPRMFConfig, Factors
+from dconrec_core.types import Interactions, Split
+
+CONFIG = BPRMFConfig(embedding_size=8)
+
+
+def factors(train: Interactions, seed: int = 0, start: Factors | None = None) -> Factors:
+    return Factors(train, CONFIG, np.random.default_rng(seed), start=start)
+
+
+def test_loss_falls_from_that_of_a_coin_flip(planted_split: Split) -> None:
+    trainer = factors(planted_split.train)
+    losses = [trainer.epoch() for _ in range(40)]
+    assert losses[0] == pytest.approx(np.log(2), abs=0.1)
+    assert losses[-1] < 0.45
+
+
+def test_training_goes_on_from_the_embeddings_of_another_and_leaves_it_alone(planted_split: Split) -> None:
+    first = factors(planted_split.train)
+    for _ in range(20):
+        first.epoch()
+    users, items = first.snapshot()
+    second = factors(planted_split.train, seed=1, start=first)
+    np.testing.assert_array_equal(second.users, users)
+    np.testing.assert_array_equal(second.items, items)
+    fresh = factors(planted_split.train, seed=1)
+    assert second.epoch() < fresh.epoch()
+    np.testing.assert_array_equal(first.users, users)
+    np.testing.assert_array_equal(first.items, items)
+
+
+def test_users_without_interactions_are_not_moved(planted_split: Split) -> None:
+    train = planted_split.train.take(planted_split.train.users >= 10)
+    trainer = factors(train)
+    users, _ = trainer.snapshot()
+    trainer.epoch()
+    np.testing.assert_array_equal(trainer.users[:10], users[:10])
+    assert (trainer.users[10:] != users[10:]).any(axis=1).all()
+
+
+def test_penalty_keeps_the_embeddings_small(planted_split: Split) -> None:
+    norms = []
+    for decay in (0.0, 0.05, 0.5):
+        config = BPRMFConfig(embedding_size=8, weight_decay=decay)
+        trainer = Factors(planted_split.train, config, np.random.default_rng(0))
+        for _ in range(30):
+            trainer.epoch()
+        norms.append(float(np.linalg.norm(trainer.users)))
+    assert norms[0] > norms[1] > norms[2]
+
+
+def test_epoch_over_no_interaction_does_nothing() -> None:
+    """A drawn mask may be empty."""
+    trainer = factors(Interactions.of([], [], 3, 4))
+    users, items = trainer.snapshot()
+    assert trainer.epoch() == 0
+    np.testing.assert_array_equal(trainer.users, users)
+    np.testing.assert_array_equal(trainer.items, items)
+
+
+def test_snapshot_is_a_copy(planted_split: Split) -> None:
+    trainer = factors(planted_split.train)
+    users, items = trainer.snapshot()
+    kept = users.copy()
+    trainer.epoch()
+    np.testing.assert_array_equal(users, kept)
+    trainer.restore((users, items))
+    everyone = np.arange(60, dtype=np.int32)
+    np.testing.assert_allclose(trainer.score()(everyone), users @ items.T, rtol=1e-6)

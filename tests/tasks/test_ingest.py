@@ -1,8 +1,8 @@
 """From a source to Parquet, all or nothing."""
 
 import errno
-import os
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,0 +1,87 @@
+"""Fitted models on disk, and the tables that stages hand over."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dconrec_core.data.io import (
+    read_interactions,
+    read_pool,
+    read_split,
+    read_table,
+    write_pool,
+    write_split,
+    write_table,
+)
+from dconrec_core.errors import ConfigError, DataError
+from dconrec_core.models import MODELS
+from dconrec_core.models.store import load_model, save_model, stored_model_name
+from dconrec_core.types import Split
+from tests.contracts import fitted, planted_pool
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_loaded_model_scores_as_the_saved_one(name: str, planted_split: Split, tmp_path: Path) -> None:
+    model, _ = fitted(name, planted_split)
+    save_model(tmp_path, name, model)
+    users = np.arange(60, dtype=np.int32)
+    loaded = load_model(tmp_path)
+    assert loaded.score(users).tobytes() == model.score(users).tobytes()
+    assert loaded.config == model.config
+    assert stored_model_name(tmp_path) == name
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (lambda at: (at / "model.json").unlink(), DataError, r"model\.json does not exist; run the pretrain stage"),
+        (lambda at: (at / "model.json").write_text("{"), DataError, r"model\.json is not JSON"),
+        (lambda at: (at / "model.json").write_text("[]"), DataError, "does not say 'model' and 'config'"),
+        (
+            lambda at: (at / "model.json").write_text('{"model": "bprfm", "config": {}}'),
+            ConfigError,
+            r"model\.json: model is 'bprfm'; did you mean 'bprmf'",
+        ),
+        (lambda at: (at / "weights.safetensors").unlink(), DataError, r"weights\.safetensors does not exist"),
+        (lambda at: (at / "weights.safetensors").write_bytes(b"x"), DataError, "holds no weights of 'bprmf'"),
+    ],
+)
+def test_spoilt_model_says_what_is_wrong(
+    spoil: Callable[[Path], object], error: type[Exception], message: str, planted_split: Split, tmp_path: Path
+) -> None:
+    save_model(tmp_path, "bprmf", fitted("bprmf", planted_split, epochs=1)[0])
+    spoil(tmp_path)
+    with pytest.raises(error, match=message):
+        load_model(tmp_path)
+
+
+def test_split_and_pool_come_back_as_they_were(planted_split: Split, tmp_path: Path) -> None:
+    write_split(tmp_path, planted_split)
+    read = read_split(tmp_path)
+    for part in ("train", "valid", "test"):
+        assert getattr(read, part).fingerprint() == getattr(planted_split, part).fingerprint()
+    pool = planted_pool(planted_split)
+    write_pool(tmp_path, pool)
+    again = read_pool(tmp_path)
+    assert again.interactions.fingerprint() == pool.interactions.fingerprint()
+    assert again.observed.tolist() == pool.observed.tolist()
+    assert again.score.tobytes() == pool.score.tobytes()
+
+
+def test_tables_that_are_not_what_they_should_be(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    with pytest.raises(DataError, match=r"t\.parquet does not exist; run the stage that writes it"):
+        read_table(path)
+    path.write_text("no")
+    with pytest.raises(DataError, match=r"t\.parquet is not a readable Parquet file"):
+        read_table(path)
+    write_table(path, pd.DataFrame({"user": [1]}))
+    with pytest.raises(DataError, match=r"t\.parquet has no column 'item'; its columns are user"):
+        read_interactions(path)
+    write_table(path, pd.DataFrame({"user": [1], "item": [1]}))
+    with pytest.raises(DataError, match="does not say its catalogue size"):
+        read_interactions(path)

@@ -46,12 +46,13 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
         sets = {"full": _whole(data.train), "condensed": _counted(main)}
         for name in params.baselines:
             sets[name] = _counted(_baseline(name, candidates, data.valid, main.budget, options))
+        curve_sets = _curve_sets(params, condense, candidates, data, main, options)
         for name, (train, facts) in sets.items():
             for model in params.models:
                 for seed in params.seeds:
                     comparison.train(name, train, facts, model, seed)
         comparison.rows.append(_popularity_row(data))
-        curve = _ratio_curve(params, condense, candidates, data, main, comparison)
+        curve = _ratio_curve(curve_sets, main.condenser, comparison)
         measured["rows"] = comparison.seconds
     header = {
         "dataset": read_card(files.condensed).dataset,
@@ -114,10 +115,10 @@ class Comparison:
         settings, full = self.params.models[model], self._full.get((model, seed))
         return train_and_measure(model, settings, train, self.split, self.params.trials, options, full)
 
-    def figures(self, name: str, model: str, seed: int) -> Row | None:
+    def figures(self, name: str, model: str, seed: int) -> Row:
         """The row of a training that was remembered."""
         key = (name, model, seed)
-        return next((row for row in self.rows if (row["training_set"], row["model"], row["seed"]) == key), None)
+        return next(row for row in self.rows if (row["training_set"], row["model"], row["seed"]) == key)
 
     def full_ndcg(self, model: str, seed: int) -> float:
         """NDCG@10 of ``model`` on full data."""
@@ -177,40 +178,51 @@ def _popularity_row(split: Split) -> Row:
     }
 
 
-def _ratio_curve(
+def _curve_sets(
     params: EvaluateParams,
     condense: CondenseParams,
     pool: CandidatePool,
     split: Split,
     main: CondensedDataset,
-    comparison: Comparison,
-) -> list[Row]:
-    """The first model on sets of several sizes, by the configured condenser and by the random baseline; first seed."""
-    model, seed = next(iter(params.models)), params.seeds[0]
-    known = {
-        main.condenser: comparison.figures("condensed", model, seed),
-        "random": comparison.figures("random", model, seed),
-    }
-    rows = []
+    options: RunOptions,
+) -> dict[tuple[float, str], Interactions | None]:
+    """Sets of several sizes by the configured condenser and by the random baseline; None for the main one itself.
+
+    Made before anything is trained, so that a ratio that cannot be served says so at once.
+    """
+    sets: dict[tuple[float, str], Interactions | None] = {}
     for ratio in sorted({*params.curve_ratios, condense.ratio} if params.curve_ratios else ()):
         budget = Budget.from_ratio(ratio, split.train)
         for name in dict.fromkeys((condense.name, "random")):
-            figures = known[name] if budget == main.budget else None
-            if figures is None:
-                entry = lookup(CONDENSERS, name, "condense.name")
-                config = entry.configure("condense.config", condense.config if name == condense.name else {})
-                options = comparison.options.named(f"{name} at {ratio:.2%}")
-                condensed = entry.build(config).condense(pool, split.valid, budget, options).interactions
-                metrics = comparison.fit(f"{model} on {name} at {ratio:.2%}", condensed, model, seed).metrics
-                figures = {"n_interactions": len(condensed), **metrics}
-            full = comparison.full_ndcg(model, seed)
-            rows.append(
-                {
-                    "condenser": name,
-                    "model": model,
-                    "ratio": ratio,
-                    **{key: figures[key] for key in ("n_interactions", "ndcg@10", "recall@20")},
-                    "quality": figures["ndcg@10"] / full if full else None,
-                }
-            )
+            if budget == main.budget and (name == main.condenser or name in params.baselines):
+                sets[ratio, name] = None
+                continue
+            entry = lookup(CONDENSERS, name, "condense.name")
+            config = entry.configure("condense.config", condense.config if name == condense.name else {})
+            listening = options.named(f"{name} at {ratio:.2%}")
+            sets[ratio, name] = entry.build(config).condense(pool, split.valid, budget, listening).interactions
+    return sets
+
+
+def _ratio_curve(
+    sets: Mapping[tuple[float, str], Interactions | None], condenser: str, comparison: Comparison
+) -> list[Row]:
+    """The first model on each set of the curve, first seed; what the comparison has trained already is read off it."""
+    model, seed, rows = next(iter(comparison.params.models)), comparison.params.seeds[0], []
+    full = comparison.full_ndcg(model, seed)
+    for (ratio, name), interactions in sets.items():
+        if interactions is None:
+            figures = comparison.figures("condensed" if name == condenser else name, model, seed)
+        else:
+            metrics = comparison.fit(f"{model} on {name} at {ratio:.2%}", interactions, model, seed).metrics
+            figures = {"n_interactions": len(interactions), **metrics}
+        rows.append(
+            {
+                "condenser": name,
+                "model": model,
+                "ratio": ratio,
+                **{key: figures[key] for key in ("n_interactions", "ndcg@10", "recall@20")},
+                "quality": figures["ndcg@10"] / full if full else None,
+            }
+        )
     return rows

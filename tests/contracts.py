@@ -48,6 +48,21 @@ def planted_pool(split: Split) -> CandidatePool:
     return build_pool(score, split.train, 0.5, 5, RunOptions())
 
 
+def noisy_pool(split: Split) -> CandidatePool:
+    """As many pseudo interactions of the wrong taste as observed ones of the right, and a teacher without opinion."""
+    train, rng = split.train, np.random.default_rng(5)
+    wrong = [
+        (user, item)
+        for user in range(train.n_users)
+        for item in rng.permutation(np.arange(1 - user % 2, train.n_items, 2))[: train.user_degree[user]]
+    ]
+    users, items = np.array(wrong).T
+    pairs = Interactions.of(
+        np.concatenate((train.users, users)), np.concatenate((train.items, items)), train.n_users, train.n_items
+    )
+    return CandidatePool(pairs, train.contains(pairs), np.zeros(len(pairs), dtype=np.float32))
+
+
 def condensed(name: str, pool: CandidatePool, split: Split, ratio: float, seed: int = 0) -> CondensedDataset:
     """What a condenser of the registry makes of a pool."""
     entry = CONDENSERS[name]

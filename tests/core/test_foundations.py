@@ -94,6 +94,37 @@ def test_full_disk_names_the_file_even_if_the_library_did_not(tmp_path: Path) ->
     assert caught.value.filename == str(tmp_path / "x")
 
 
+def test_error_that_names_its_file_keeps_that_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, atomic_file(tmp_path / "x"):
+        (tmp_path / "absent").read_text()
+    assert caught.value.filename == str(tmp_path / "absent")
+    with pytest.raises(OSError, match="nothing the system said") as other, atomic_folder(tmp_path / "y"):
+        raise OSError("nothing the system said")
+    assert other.value.filename is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_reads_the_old_file_reads_all_of_it(tmp_path: Path) -> None:
+    """Renamed into place, never written over."""
+    path = tmp_path / "file.txt"
+    write_text(path, "old and long")
+    with path.open() as reader:
+        write_text(path, "new")
+        assert reader.read() == "old and long"
+    assert path.read_text() == "new"
+
+
+def test_leftovers_of_a_killed_process_do_not_get_into_a_folder(tmp_path: Path) -> None:
+    left = tmp_path / f".folder.tmp-{os.getpid()}"
+    left.mkdir()
+    (left / "half").write_text("written")
+    with atomic_folder(tmp_path / "folder") as temporary:
+        assert temporary == left
+        (temporary / "a").write_text("whole")
+    assert [file.name for file in (tmp_path / "folder").iterdir()] == ["a"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
 def test_json_is_strict(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(tmp_path / "x.json", {"a": float("nan")})

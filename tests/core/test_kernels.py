@@ -1,5 +1,7 @@
 """Compiled loops against their readable versions."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,17 @@ def test_shuffle_permutes(seed: int) -> None:
     kernels.shuffle(state(seed), order)
     assert sorted(order) == list(range(50))
     assert order.tolist() != list(range(50))
+
+
+def test_every_order_is_as_likely() -> None:
+    random, rounds = state(), 12_000
+    seen: Counter[tuple[int, ...]] = Counter()
+    for _ in range(rounds):
+        order = np.arange(3, dtype=np.int32)
+        kernels.shuffle(random, order)
+        seen[tuple(order.tolist())] += 1
+    assert len(seen) == 6
+    assert all(abs(count - rounds / 6) < 5 * (rounds / 6) ** 0.5 for count in seen.values())
 
 
 def test_random_stream_goes_on_exactly_where_it_stopped() -> None:

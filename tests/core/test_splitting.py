@@ -28,6 +28,12 @@ def test_parts_are_a_partition_with_the_right_sizes(lengths: list[int], seed: in
     assert (split.train.user_degree[whole.user_degree > 0] >= 1).all()
 
 
+@given(st.integers(1, 60), st.floats(0.01, 0.98), st.floats(0, 1))
+def test_whatever_the_shares_everyone_keeps_something_to_train_on(degree: int, valid: float, share: float) -> None:
+    sizes = part_sizes(np.array([degree]), valid, share * (0.99 - valid))
+    assert sum(int(part[0]) for part in sizes) < degree
+
+
 @pytest.mark.parametrize(
     ("degree", "valid", "test"),
     [(0, 0, 0), (1, 0, 0), (2, 0, 1), (3, 1, 1), (9, 1, 1), (20, 2, 2), (29, 2, 2), (30, 3, 3)],

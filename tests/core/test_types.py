@@ -61,6 +61,14 @@ def test_duplicates_are_never_dropped_in_silence() -> None:
         Interactions.of([0, 0], [1], 1, 2)
 
 
+@pytest.mark.parametrize("ids", [[2**32], [2**31], [-(2**32)], [0.7], [np.nan]])
+def test_ids_that_int32_cannot_hold_are_refused_and_never_become_others(ids: list[float]) -> None:
+    with pytest.raises(DataError, match="user ids"):
+        Interactions.of(np.array(ids), [0], 1, 1)
+    with pytest.raises(DataError, match="item ids"):
+        Interactions.of([0], np.array(ids), 1, 1)
+
+
 def test_fingerprint_depends_on_pairs_and_catalogue() -> None:
     one = Interactions.of([0, 1], [1, 0], 2, 2)
     assert one.fingerprint() == Interactions.of([1, 0], [0, 1], 2, 2).fingerprint()

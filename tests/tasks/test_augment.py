@@ -12,7 +12,7 @@ from dconrec_core.condensation.augment import build_pool, n_pseudo
 from dconrec_core.data.io import read_pool
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.models.store import load_model
-from dconrec_core.options import RunOptions
+from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.types import CandidatePool, FloatArray, IntArray, Interactions, Split
 from tasks.params import AugmentParams
 from tasks.workspace import Workspace
@@ -109,6 +109,18 @@ def test_every_pool_keeps_train_whole_and_adds_only_unseen_items(seed: int, rati
     np.testing.assert_array_equal(pool.score, table[pool.interactions.users, pool.interactions.items])
 
 
+@pytest.mark.parametrize(
+    ("degree", "pseudo_ratio", "min_pseudo", "expected"),
+    [(100, 0.3, 5, 30), (100, 0.29, 5, 29), (100, 0.299, 5, 29), (10, 0.3, 5, 5), (197, 0.3, 5, 3), (0, 0.3, 5, 0)],
+)
+def test_numbers_of_pseudo_interactions_hand_worked(
+    degree: int, pseudo_ratio: float, min_pseudo: int, expected: int
+) -> None:
+    """Rounded down, at least so many, at most the unseen of 200 items; 0.29 · 100 is a hair below 29 in binary."""
+    train = Interactions.of(np.zeros(degree), np.arange(degree), 1, 200)
+    assert n_pseudo(train, pseudo_ratio, min_pseudo).tolist() == [expected]
+
+
 def test_users_are_scored_in_blocks_and_the_blocks_do_not_show(
     planted_split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,9 +132,11 @@ def test_users_are_scored_in_blocks_and_the_blocks_do_not_show(
         asked.append(len(users))
         return table[users]
 
+    heard: list[EpochEvent] = []
     monkeypatch.setattr("dconrec_core.condensation.augment.BLOCK_CELLS", 7 * 40)
-    parts = build_pool(score, planted_split.train, 0.5, 5, RunOptions())
+    parts = build_pool(score, planted_split.train, 0.5, 5, RunOptions(label="pool", on_epoch=heard.append))
     assert asked == [7] * 8 + [4]
+    assert heard == [EpochEvent("pool", number, 9) for number in range(1, 10)]
     assert parts.interactions.fingerprint() == whole.interactions.fingerprint()
     assert parts.score.tobytes() == whole.score.tobytes()
 

@@ -1,5 +1,6 @@
 """The condensed dataset: within its budget, loadable, repeatable, and the same whatever the test split holds."""
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -153,3 +154,31 @@ def test_what_cannot_be_is_refused_and_nothing_is_left(
         run_condense(files, CondenseParams(**{**CONDENSE.model_dump(), **changed}))  # type: ignore[arg-type]
     for path in (files.condensed, files.search_history, files.condensed_checks, files.timing("condense")):
         assert not path.exists()
+
+
+def test_device_that_is_not_there_is_refused_before_anything_is_written(
+    files: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    before = contents(files.root)
+    with pytest.raises(ConfigError, match="device is 'cuda', but torch .* sees no CUDA device"):
+        run_condense(files, options=replace(OPTIONS, device="cuda"))
+    assert contents(files.root) == before
+
+
+def test_full_disk_names_the_file_and_leaves_the_previous_dataset(
+    files: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_condense(files)
+    before = contents(files.condensed)
+
+    def fail(table: object, where: Path, **settings: object) -> None:
+        where.write_bytes(b"PAR1 and then no more")
+        raise OSError(errno.ENOSPC, "error writing bytes to file")
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", fail)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        run_condense(files, options=replace(OPTIONS, seed=1))
+    assert Path(caught.value.filename).name == "interactions.parquet"
+    assert contents(files.condensed) == before
+    assert not [path for path in files.root.rglob("*") if ".tmp-" in path.name]

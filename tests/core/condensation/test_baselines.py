@@ -26,6 +26,15 @@ def test_popularity_takes_the_most_popular_items(planted_split: Split) -> None:
     assert degree[kept.interactions.items].min() >= degree[left_out.items].max()
 
 
+def test_popularity_decides_between_items_and_chance_within_one(planted_split: Split) -> None:
+    pool, degree = planted_pool(planted_split), planted_split.train.item_degree
+    first, second = (condensed("popularity", pool, planted_split, 0.3, seed).interactions for seed in (0, 1))
+    assert sorted(degree[first.items]) == sorted(degree[second.items])
+    differing = first.take(~second.contains(first))
+    assert len(differing)
+    assert set(degree[differing.items]) == {degree[first.items].min()}
+
+
 def test_teacher_top_takes_each_users_best_the_same_number_each(planted_split: Split) -> None:
     pool = planted_pool(planted_split)
     kept = condensed("teacher-top", pool, planted_split, 0.5)

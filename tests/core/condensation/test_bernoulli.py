@@ -48,10 +48,10 @@ def exact_projection(values: Floats, budget: float) -> Floats:
     raise AssertionError("no piece meets the budget")
 
 
-@pytest.mark.parametrize("n", [1, 4, 10])
-def test_estimate_without_baseline_is_unbiased_over_all_masks(n: int) -> None:
+@pytest.mark.parametrize(("n", "least"), [(1, 0.05), (4, 0.05), (10, 0.05), (6, 1e-5)])
+def test_estimate_without_baseline_is_unbiased_over_all_masks(n: int, least: float) -> None:
     rng = np.random.default_rng(n)
-    keep_prob, masks = rng.uniform(0.05, 0.95, n), all_masks(n)
+    keep_prob, masks = rng.choice([least, 0.3, 0.6, 1 - least], size=n), all_masks(n)
     losses = rng.normal(size=len(masks))
     weights = probability(masks, keep_prob)
     estimates = [policy_gradient(losses[[k]], masks[[k]], keep_prob, baseline=False) for k in range(len(masks))]
@@ -71,6 +71,20 @@ def test_estimate_from_several_masks_is_unbiased_over_all_draws(n: int, n_sample
         estimate = policy_gradient(losses[chosen], masks[chosen], keep_prob, baseline=baseline)
         expected += weights[chosen].prod() * estimate
     np.testing.assert_allclose(expected, exact_gradient(losses, masks, keep_prob), atol=1e-10)
+
+
+@pytest.mark.parametrize("baseline", [True, False])
+def test_average_of_many_estimates_is_the_gradient(baseline: bool) -> None:
+    """Ten candidates and the paper's four masks, drawn as the search draws them."""
+    rng = np.random.default_rng(4)
+    keep_prob, masks = rng.uniform(0.1, 0.9, 10), all_masks(10)
+    losses = 1 + 0.3 * rng.normal(size=len(masks))
+    place = 2 ** np.arange(10)[::-1]
+    np.testing.assert_array_equal(masks @ place, np.arange(len(masks)))  # so a drawn mask finds its loss
+    drawn = (draw_masks(keep_prob, 4, rng) for _ in range(10_000))
+    estimates = np.array([policy_gradient(losses[draw @ place], draw, keep_prob, baseline=baseline) for draw in drawn])
+    error = estimates.mean(axis=0) - exact_gradient(losses, masks, keep_prob)
+    assert (abs(error) < 4.5 * estimates.std(axis=0) / len(estimates) ** 0.5).all()
 
 
 def test_candidates_may_answer_for_losses_of_their_own() -> None:

@@ -63,6 +63,16 @@ def test_budget_beyond_what_there_is_takes_all_there_is(name: str, planted_split
 
 
 @every_condenser
+def test_nothing_to_validate_on_is_no_reason_to_fail(name: str, planted_split: Split) -> None:
+    """Users with two interactions leave none for valid."""
+    nothing = planted_split.valid.take(np.zeros(len(planted_split.valid), dtype=bool))
+    split = Split(planted_split.train, nothing, planted_split.test)
+    result = condensed(name, planted_pool(split), split, 0.25)
+    assert len(result) == 120
+    assert np.isfinite(result.keep_prob).all()
+
+
+@every_condenser
 def test_test_interactions_cannot_reach_a_condenser(name: str) -> None:
     entry = CONDENSERS[name]
     parameters = inspect.signature(entry.build(entry.config_class()).condense).parameters

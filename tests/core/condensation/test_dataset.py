@@ -42,7 +42,26 @@ def test_it_speaks_the_users_own_ids(folder: Path, made: CondensedDataset) -> No
     assert table["user_id"].tolist() == [f"u{user}" for user in made.interactions.users]
     assert table["item_id"].tolist() == [100 + item for item in made.interactions.items]
     assert not pd.read_parquet(folder / "users.parquet")["synthetic"].any()
-    assert len(pd.read_parquet(folder / "items.parquet")) == 40
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "items.parquet"), ITEMS)
+
+
+def test_card_tells_what_the_set_is(folder: Path, made: CondensedDataset) -> None:
+    card = read_card(folder)
+    assert card.source_fingerprint == made.source
+    assert (card.n_interactions, card.n_source, card.budget) == (240, 480, 240)
+    assert (card.n_users, card.n_items, card.ratio) == (60, 40, 0.5)
+    assert card.observed_share == pytest.approx(made.observed.mean())
+    assert (card.dataset, card.condenser, card.seed) == ("planted", "dconrec", 0)
+    assert card.versions.keys() == {"dconrec", "python", "numpy", "torch", "pyarrow"}
+    found: dict[str, CondensedDataset] = {"folder": folder}  # type: ignore[dict-item]
+    exec(card.how_to_load, found)  # noqa: S102
+    assert found["condensed"].interactions.fingerprint() == made.interactions.fingerprint()
+    page = (folder / "card.md").read_text()
+    assert page.startswith(
+        "# planted, condensed by `dconrec` to 50.00%\n\n240 interactions in place of 480 (budget 240)"
+    )
+    assert "| `outer_epochs` | 6 |" in page
+    assert card.how_to_load in page
 
 
 def test_same_set_same_bytes_and_identity(folder: Path, made: CondensedDataset, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """One test against each defect of the reference implementation (docs/method.md) that a test can hold down.
 
-Elsewhere: what the losses of masks tell apart and which negatives they use, in ``test_policy_gradient``; that the
+Elsewhere: what the losses of masks tell apart and which negatives they use, in ``test_inner``; that the
 condensed dataset is saved and loads, and that test cannot change it, in ``tests/tasks/test_condense``.
 """
 

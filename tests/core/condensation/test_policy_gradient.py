@@ -1,32 +1,17 @@
 """The search: it moves towards what helps, stays within the budget and says what it does."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dconrec_core.condensation.inner import InnerTraining
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
 from dconrec_core.errors import BudgetError
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.types import Budget, CandidatePool, Interactions, Split
-from tests.contracts import planted_pool
-
-
-def noisy_pool(split: Split) -> CandidatePool:
-    """As many pseudo interactions of the wrong taste as observed ones of the right, and a teacher without opinion."""
-    train, rng = split.train, np.random.default_rng(5)
-    wrong = [
-        (user, item)
-        for user in range(train.n_users)
-        for item in rng.permutation(np.arange(1 - user % 2, train.n_items, 2))[: train.user_degree[user]]
-    ]
-    users, items = np.array(wrong).T
-    pairs = Interactions.of(
-        np.concatenate((train.users, users)), np.concatenate((train.items, items)), train.n_users, train.n_items
-    )
-    return CandidatePool(pairs, train.contains(pairs), np.zeros(len(pairs), dtype=np.float32))
+from tests.contracts import noisy_pool, planted_pool
 
 
 def run(pool: CandidatePool, split: Split, ratio: float = 0.5, **settings: Any) -> tuple[Any, list[EpochEvent]]:
@@ -63,12 +48,58 @@ def test_listener_hears_loss_size_and_gradient_mapping(planted_split: Split) -> 
         assert event.metrics["mapping_norm_sq"] > 0
         assert event.metrics["expected_size"] <= result.budget.n_interactions + 1e-6
     assert [event.epoch for event in heard if "valid_ndcg@10" in event.metrics] == [5, 10]
+    _, shorter = run(planted_pool(planted_split), planted_split, outer_epochs=7)
+    assert [event.epoch for event in shorter if "valid_ndcg@10" in event.metrics] == [5, 7]
+
+
+def first_step(split: Split, **settings: Any) -> Mapping[str, float]:
+    """What the first outer epoch says; masks and losses are the same whatever is done with them."""
+    _, heard = run(planted_pool(split), split, **{"outer_epochs": 1, "start": "constant", **settings})
+    return heard[0].metrics
+
+
+def test_gradient_mapping_is_the_step_for_its_length(planted_split: Split) -> None:
+    """(s − Π(s − ηg)) / η does not depend on η as long as no probability reaches 0 or 1."""
+    short, long = (first_step(planted_split, learning_rate=rate) for rate in (1e-4, 1e-3))
+    assert short["valid_loss"] == long["valid_loss"]
+    assert short["mapping_norm_sq"] == pytest.approx(long["mapping_norm_sq"], rel=1e-6)
+
+
+def test_baseline_takes_what_all_masks_share_out_of_the_step(planted_split: Split) -> None:
+    settings = {"learning_rate": 1e-3, "credit": "global"}
+    with_it, without = (first_step(planted_split, baseline=baseline, **settings) for baseline in (True, False))
+    assert with_it["valid_loss"] == without["valid_loss"]
+    assert with_it["mapping_norm_sq"] < without["mapping_norm_sq"] / 5
+
+
+@pytest.mark.parametrize("credit", ["user", "global"])
+def test_candidate_answers_for_its_own_user_or_for_all(credit: str, planted_split: Split) -> None:
+    """Nothing is learned of users without validation interactions, unless others' losses speak for them."""
+    valid = planted_split.valid.take(planted_split.valid.users >= 30)
+    split = Split(planted_split.train, valid, planted_split.test)
+    settings = {"start": "constant", "warm_epochs": 0, "outer_epochs": 2, "learning_rate": 0.01, "credit": credit}
+    result, _ = run(planted_pool(split), split, 1.0, **settings)
+    silent = result.interactions.users < 30
+    assert 50 < silent.sum() < len(result) - 50
+    assert (np.ptp(result.keep_prob[silent]) < 1e-6) == (credit == "user")
+    assert np.ptp(result.keep_prob[~silent]) > 1e-4
 
 
 def test_best_look_at_valid_is_kept(planted_split: Split) -> None:
     result, heard = run(planted_pool(planted_split), planted_split, outer_epochs=20)
     looks = [event.metrics["valid_ndcg@10"] for event in heard if "valid_ndcg@10" in event.metrics]
     assert result.notes["valid_ndcg@10"] >= max(looks)
+
+
+def test_longer_search_returns_to_its_best_look(planted_split: Split) -> None:
+    pool, settings = noisy_pool(planted_split), {"decay": "steps", "learning_rate": 5.0, "start": "constant"}
+    long, heard = run(pool, planted_split, outer_epochs=40, **settings)
+    best = long.notes["kept_outer_epoch"]
+    assert 0 < best < 40
+    assert heard[best - 1].metrics["valid_ndcg@10"] == long.notes["valid_ndcg@10"]
+    short, _ = run(pool, planted_split, outer_epochs=best, **settings)
+    assert long.interactions.fingerprint() == short.interactions.fingerprint()
+    assert long.keep_prob.tobytes() == short.keep_prob.tobytes()
 
 
 def test_no_outer_epoch_leaves_the_teachers_choice(planted_split: Split) -> None:
@@ -93,6 +124,14 @@ def test_paper_keeps_its_last_probabilities(planted_split: Split) -> None:
     result = DConRecPaper(config).condense(planted_pool(planted_split), planted_split.valid, budget, RunOptions())
     assert result.notes["kept_outer_epoch"] == 3
     assert len(result) == budget.n_interactions
+
+
+def test_no_quality_is_reported_where_none_was_measured(planted_split: Split) -> None:
+    """Without a warm start there is no trained model at a look: its ranking would be that of random numbers."""
+    result, heard = run(planted_pool(planted_split), planted_split, warm_epochs=0)
+    assert not any("valid_ndcg@10" in event.metrics for event in heard)
+    assert "valid_ndcg@10" not in result.notes
+    assert result.notes["kept_outer_epoch"] == 10
 
 
 @pytest.mark.parametrize(
@@ -141,32 +180,3 @@ def test_natural_step_tames_the_ends_and_adam_normalises() -> None:
     gradient, keep_prob = np.array([100.0, 100.0]), np.array([0.01, 0.5])
     np.testing.assert_allclose(NaturalStep().direction(gradient, keep_prob), [0.99, 25])
     np.testing.assert_allclose(AdamStep(2).direction(gradient, keep_prob), [1, 1], rtol=1e-6)
-
-
-def test_masks_are_compared_under_common_random_numbers(planted_split: Split) -> None:
-    pool = planted_pool(planted_split)
-    inner = InnerTraining(pool, planted_split.valid, np.random.default_rng(0), 5, 1, 4)
-    inner.warm_start(pool.observed)
-    same = inner.masked_losses(np.stack((pool.observed, pool.observed)))
-    np.testing.assert_array_equal(same[0], same[1])
-
-
-def test_loss_falls_with_more_of_the_truth(planted_split: Split) -> None:
-    pool = noisy_pool(planted_split)
-    inner = InnerTraining(pool, planted_split.valid, np.random.default_rng(0), 30, 3, 8)
-    inner.warm_start(np.ones(len(pool), dtype=bool))
-    truth, noise = inner.overall(inner.masked_losses(np.stack((pool.observed, ~pool.observed))))
-    assert truth < noise
-
-
-def test_negatives_of_the_loss_avoid_training_positives_and_nothing_else(planted_split: Split) -> None:
-    """The reference avoided test positives too, which tells what they are."""
-    pool = planted_pool(planted_split)
-    inner = InnerTraining(pool, planted_split.valid, np.random.default_rng(0), 0, 1, 200)
-    users = np.repeat(planted_split.valid.users, 200)
-    drawn = set(zip(users.tolist(), inner.negatives.ravel().tolist(), strict=True))
-    train = set(zip(planted_split.train.users.tolist(), planted_split.train.items.tolist(), strict=True))
-    test = set(zip(planted_split.test.users.tolist(), planted_split.test.items.tolist(), strict=True))
-    asked = set(users.tolist())
-    assert not drawn & train
-    assert {pair for pair in test if pair[0] in asked} <= drawn

@@ -88,6 +88,22 @@ def test_teacher_start_expects_the_same_number_of_every_user(planted_split: Spli
     start = Search(pool, 0, Budget(240)).start("teacher", sharpness=4)
     expected = np.bincount(pool.interactions.users, weights=start)
     np.testing.assert_allclose(expected, 4, atol=0.1)
+    place = rank_within_user(pool.interactions, pool.score)
+    inside, outside = start[place == 3], start[place == 4]  # one half lies between the last that fits and the next
+    assert inside.min() > 0.5 > outside.max()
+    np.testing.assert_allclose(inside + outside, 1, atol=0.05)
+
+
+def test_teacher_start_shares_what_the_tail_leaves_among_what_it_leaves(planted_split: Split) -> None:
+    """Ten users with two observed interactions and five pseudo ones; fifty with eight and five."""
+    train = planted_split.train
+    short = train.take((train.users >= 10) | (np.arange(len(train)) - train.indptr[train.users] < 2))
+    pool = planted_pool(Split(short, planted_split.valid, planted_split.test))
+    search = Search(pool, 2, Budget(10 * 2 + 10 * 5 + 50 * 9))
+    free = ~search.tail
+    start = search.start("teacher", sharpness=60)
+    expected = np.bincount(pool.interactions.users[free], weights=start[free])
+    np.testing.assert_allclose(expected, [5] * 10 + [9] * 50, atol=0.1)
 
 
 @pytest.mark.parametrize("count", [60, 300, 600, 780])

@@ -20,6 +20,16 @@ def test_loss_falls_from_that_of_a_coin_flip(planted_split: Split) -> None:
     assert losses[-1] < 0.45
 
 
+def test_every_epoch_has_an_order_of_its_own(planted_split: Split) -> None:
+    trainer = factors(planted_split.train)
+    orders = []
+    for _ in range(3):
+        trainer.epoch()
+        orders.append(trainer.order.tolist())
+    assert all(sorted(order) == list(range(480)) for order in orders)
+    assert len({tuple(order) for order in [*orders, list(range(480))]}) == 4
+
+
 def test_training_goes_on_from_the_embeddings_of_another_and_leaves_it_alone(planted_split: Split) -> None:
     first = factors(planted_split.train)
     for _ in range(20):

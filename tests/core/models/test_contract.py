@@ -80,6 +80,16 @@ def test_isolated_users_and_items_and_a_single_interaction(name: str) -> None:
 
 
 @every_model
+def test_nothing_to_validate_on_is_no_reason_to_fail(name: str, planted: Interactions) -> None:
+    """Users with two interactions leave none for valid."""
+    model = MODELS[name].build(MODELS[name].configure(name, QUICK[name]))
+    nothing = planted.take(np.zeros(len(planted), dtype=bool))
+    history = model.fit(planted, RankingTask.valid(planted, nothing), RunOptions(device="cpu"))
+    assert history.best_valid == 0
+    assert np.isfinite(model.score(EVERYONE)).all()
+
+
+@every_model
 def test_listener_hears_validation_and_the_best_epoch_is_kept(name: str, planted_split: Split) -> None:
     heard: list[EpochEvent] = []
     entry = MODELS[name]

@@ -1,5 +1,7 @@
 """The torch versions that run on CUDA, exercised on the CPU; the graph; EASE against a dense inverse."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,34 @@ def test_lightgcn_in_torch_learns_and_restores(planted_split: Split) -> None:
     assert RankingTask.test(planted_split).measure(trainer.score())["recall@20"] > 0.9
     trainer.restore(saved)
     np.testing.assert_array_equal(trainer.score()(users), before)
+
+
+@pytest.mark.parametrize(
+    ("trainer_class", "config", "first_item"), [(TorchFactors, BPRMFConfig, 0), (TorchPropagation, LightGCNConfig, 60)]
+)
+def test_torch_epoch_visits_everything_once_in_a_new_order_with_unseen_negatives(
+    trainer_class: Any, config: Any, first_item: int, planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = planted_split.train
+    visited: list[list[tuple[int, int, int]]] = []
+
+    def step(self: object, *batch: torch.Tensor) -> torch.Tensor:
+        assert {len(part) for part in batch} <= {100, 80}
+        visited[-1].extend(zip(*(part.tolist() for part in batch), strict=True))
+        return torch.tensor(float(len(batch[0])))
+
+    monkeypatch.setattr(trainer_class, "step", step)
+    trainer = trainer_class(train, config(embedding_size=4, batch_size=100), np.random.default_rng(0), CPU)
+    for _ in range(2):
+        visited.append([])
+        assert trainer.epoch() == 1  # the mean of a loss of one each
+    pairs = list(zip(train.users.tolist(), train.items.tolist(), strict=True))
+    for epoch in visited:
+        assert sorted((user, item - first_item) for user, item, _ in epoch) == pairs
+        assert not {(user, negative - first_item) for user, _, negative in epoch} & set(pairs)
+        assert all(0 <= negative - first_item < 40 for _, _, negative in epoch)
+    orders = [[triplet[:2] for triplet in epoch] for epoch in visited]
+    assert orders[0] != orders[1] != sorted(orders[1])
 
 
 def test_both_lightgcns_propagate_alike(planted_split: Split) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dconrec_core.data.io import (
@@ -85,3 +87,37 @@ def test_tables_that_are_not_what_they_should_be(tmp_path: Path) -> None:
     write_table(path, pd.DataFrame({"user": [1], "item": [1]}))
     with pytest.raises(DataError, match="does not say its catalogue size"):
         read_interactions(path)
+
+
+CATALOGUE = {"n_users": "2", "n_items": "2"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "catalogue", "message"),
+    [
+        ({"user": ["a"], "item": [0]}, CATALOGUE, "user ids are object, expected whole numbers"),
+        ({"user": [0], "item": [0.5]}, CATALOGUE, r"item ids hold 0\.5"),
+        ({"user": [2**32], "item": [0]}, CATALOGUE, "user ids hold 4294967296"),
+        ({"user": [0, None], "item": [0, 1]}, CATALOGUE, "user ids hold nan"),
+        ({"user": [0, 0], "item": [1, 0]}, CATALOGUE, "interactions must be distinct and sorted"),
+        ({"user": [0], "item": [2]}, CATALOGUE, r"item ids span 2\.\.2, the catalogue is 0\.\.1"),
+        ({"user": [0], "item": [0]}, {**CATALOGUE, "n_users": "two"}, "does not say its catalogue size"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_ids_that_are_not_ids_are_an_error_of_the_file(
+    columns: dict[str, list[object]], catalogue: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table(columns).replace_schema_metadata(catalogue), path)
+    with pytest.raises(DataError, match=rf"t\.parquet:? {message}"):
+        read_interactions(path)
+
+
+@pytest.mark.parametrize("column", ["user", "observed", "score"])
+def test_pool_without_a_column_names_it(column: str, planted_split: Split, tmp_path: Path) -> None:
+    write_pool(tmp_path, planted_pool(planted_split))
+    path = tmp_path / "pool.parquet"
+    pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    with pytest.raises(DataError, match=rf"pool\.parquet has no column '{column}'"):
+        read_pool(tmp_path)

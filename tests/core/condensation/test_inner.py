@@ -1,0 +1,92 @@
+"""The inner training: what is read off a mask's short training, and what it is compared under."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+
+from dconrec_core.condensation.inner import InnerTraining
+from dconrec_core.models._factors import random_state
+from dconrec_core.models.bprmf import Factors
+from dconrec_core.types import CandidatePool, Interactions, Split
+from tests.contracts import noisy_pool, planted_pool
+
+
+def inner_training(split: Split, warm_epochs: int = 5, inner_epochs: int = 2) -> InnerTraining:
+    return InnerTraining(planted_pool(split), split.valid, np.random.default_rng(0), warm_epochs, inner_epochs, 4)
+
+
+def test_masks_are_compared_under_common_random_numbers(planted_split: Split) -> None:
+    inner = inner_training(planted_split)
+    observed = inner.pool.observed
+    inner.warm_start(observed)
+    same = inner.masked_losses(np.stack((observed, observed)))
+    np.testing.assert_array_equal(same[0], same[1])
+
+
+def test_masked_training_takes_its_epochs_from_the_warm_start(planted_split: Split) -> None:
+    """Against the same trainings written out."""
+    inner = inner_training(planted_split, inner_epochs=3)
+    pool = inner.pool
+    inner.warm_start(pool.observed)
+    start = inner.start
+    random = random_state(deepcopy(inner.rng))
+    got = inner.masked_losses(np.stack((pool.observed, ~pool.observed)))
+    for mask, losses in zip((pool.observed, ~pool.observed), got, strict=True):
+        trainer = Factors(pool.interactions.take(mask), inner.config, np.random.default_rng(9), start=start)
+        trainer.random = random.copy()
+        for _ in range(3):
+            trainer.epoch()
+        scores = trainer.score()(np.arange(60, dtype=np.int32)).astype(np.float64)
+        for user in range(60):
+            mine = planted_split.valid.users == user
+            margins = scores[user, planted_split.valid.items[mine]][:, None] - scores[user, inner.negatives[mine]]
+            assert losses[user] == pytest.approx(np.log1p(np.exp(-margins)).mean() if mine.any() else 0, rel=1e-4)
+    assert inner.start is start
+
+
+def test_without_a_warm_start_every_outer_epoch_has_a_fresh_model(planted_split: Split) -> None:
+    fresh, warm = inner_training(planted_split, warm_epochs=0), inner_training(planted_split)
+    for inner, expected in ((fresh, 3), (warm, 1)):
+        inner.warm_start(inner.pool.observed)
+        starts = []
+        for _ in range(3):
+            inner.masked_losses(inner.pool.observed[None])
+            starts.append(inner.start.users.tobytes())
+        assert len(set(starts)) == expected
+
+
+def test_overall_loss_is_the_mean_over_validation_interactions_and_not_over_users() -> None:
+    catalogue = (3, 4)
+    train = Interactions.of([0, 1, 2], [0, 0, 0], *catalogue)
+    pool = CandidatePool(train, np.ones(3, dtype=bool), np.zeros(3, dtype=np.float32))
+    valid = Interactions.of([0, 0, 0, 1], [1, 2, 3, 1], *catalogue)
+    inner = InnerTraining(pool, valid, np.random.default_rng(0), 1, 1, 2)
+    assert inner.overall(np.array([[1.0, 5.0, 0.0], [2.0, 2.0, 0.0]])).tolist() == [(3 * 1 + 5) / 4, 2]
+
+
+def test_looks_at_valid_rank_what_users_have_not_seen_pseudo_items_included(planted_split: Split) -> None:
+    inner = inner_training(planted_split)
+    assert inner.task.seen.fingerprint() == planted_split.train.fingerprint()
+    assert inner.task.target is planted_split.valid
+
+
+def test_loss_falls_with_more_of_the_truth(planted_split: Split) -> None:
+    pool = noisy_pool(planted_split)
+    inner = InnerTraining(pool, planted_split.valid, np.random.default_rng(0), 30, 3, 8)
+    inner.warm_start(np.ones(len(pool), dtype=bool))
+    truth, noise = inner.overall(inner.masked_losses(np.stack((pool.observed, ~pool.observed))))
+    assert truth < noise
+
+
+def test_negatives_of_the_loss_avoid_training_positives_and_nothing_else(planted_split: Split) -> None:
+    """The reference avoided test positives too, which tells what they are."""
+    pool = planted_pool(planted_split)
+    inner = InnerTraining(pool, planted_split.valid, np.random.default_rng(0), 0, 1, 200)
+    users = np.repeat(planted_split.valid.users, 200)
+    drawn = set(zip(users.tolist(), inner.negatives.ravel().tolist(), strict=True))
+    train = set(zip(planted_split.train.users.tolist(), planted_split.train.items.tolist(), strict=True))
+    test = set(zip(planted_split.test.users.tolist(), planted_split.test.items.tolist(), strict=True))
+    asked = set(users.tolist())
+    assert not drawn & train
+    assert {pair for pair in test if pair[0] in asked} <= drawn

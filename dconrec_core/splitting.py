@@ -48,11 +48,12 @@ def part_sizes(degree: npt.NDArray[np.int64], valid: float, test: float) -> tupl
     """How many of a user's interactions go to valid and to test.
 
     Each share is rounded down, but for a user with enough interactions it is at least one: three give one of each,
-    two give one to train and one to test, one goes to train.
+    two give one to train and one to test, one goes to train. Train keeps at least one, whatever the shares.
     """
     n_test = np.where(degree >= 2, np.maximum(np.floor(degree * test + 1e-9), 1), 0).astype(np.int64)
     n_valid = np.where(degree >= 3, np.maximum(np.floor(degree * valid + 1e-9), 1), 0).astype(np.int64)
-    return n_valid, n_test
+    n_test = np.minimum(n_test, np.maximum(degree - 2, degree >= 2))
+    return np.minimum(n_valid, np.maximum(degree - 1 - n_test, 0)), n_test
 
 
 def _split(interactions: Interactions, key: npt.NDArray[np.generic], valid: float, test: float) -> Split:

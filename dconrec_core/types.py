@@ -17,6 +17,22 @@ BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
 
 
+def int32_ids(name: str, ids: npt.ArrayLike) -> IntArray:
+    """``ids`` as int32; what int32 cannot hold is an error and never becomes another id.
+
+    Raises:
+        DataError: An id is not a whole number, or too large.
+    """
+    given = np.asarray(ids)
+    if given.dtype.kind not in "iuf":
+        raise DataError(f"{name} ids are {given.dtype}, expected whole numbers")
+    with np.errstate(invalid="ignore"):  # the comparison finds what the cast could not keep
+        converted = given.astype(np.int32)
+    if (wrong := converted != given).any():
+        raise DataError(f"{name} ids hold {given[wrong][0]}, expected whole numbers below {2**31}")
+    return converted
+
+
 @dataclass(frozen=True)
 class Interactions:
     """Distinct user–item pairs over a fixed catalogue, sorted by user then item.
@@ -54,7 +70,7 @@ class Interactions:
     @classmethod
     def of(cls, users: npt.ArrayLike, items: npt.ArrayLike, n_users: int, n_items: int) -> "Interactions":
         """Sort pairs given in any order; duplicates are an error, never dropped in silence."""
-        users, items = np.asarray(users, dtype=np.int32), np.asarray(items, dtype=np.int32)
+        users, items = int32_ids("user", users), int32_ids("item", items)
         if len(users) != len(items):
             raise DataError(f"{len(users)} users but {len(items)} items: one of each per interaction is needed")
         order = np.lexsort((items, users))

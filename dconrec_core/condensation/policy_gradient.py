@@ -6,7 +6,7 @@ masks share their randomness; a candidate answers for its own user's loss; steps
 departure is a setting, and ``dconrec-paper`` undoes them all.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -103,12 +103,16 @@ class DConRec:
             keep_prob = moved
             if epoch % config.refresh == 0 or epoch == config.outer_epochs:
                 quality = inner.warm_start(search.final_set(keep_prob))
-                metrics["valid_ndcg@10"] = quality
+                if config.warm_epochs:  # otherwise nothing was trained, and the ranking is a random one
+                    metrics["valid_ndcg@10"] = quality
                 if quality > kept_quality:
                     kept_prob, kept_epoch, kept_quality = keep_prob, epoch, quality
             options.on_epoch(EpochEvent(options.label, epoch, config.outer_epochs, metrics))
         if not config.warm_epochs:  # the paper keeps the last
             kept_prob, kept_epoch = keep_prob, config.outer_epochs
+        notes: dict[str, Any] = {"source_model": "bprmf", "kept_outer_epoch": kept_epoch}
+        if config.warm_epochs:
+            notes["valid_ndcg@10"] = kept_quality
         return make_condensed(
             pool,
             search.final_set(kept_prob),
@@ -117,7 +121,7 @@ class DConRec:
             config=config,
             seed=options.seed,
             keep_prob=kept_prob.astype(np.float32),
-            notes={"source_model": "bprmf", "kept_outer_epoch": kept_epoch, "valid_ndcg@10": kept_quality},
+            notes=notes,
         )
 
     def learning_rate(self, epoch: int) -> float:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from dconrec_core.atomic import atomic_file
 from dconrec_core.errors import DataError
-from dconrec_core.types import CandidatePool, Interactions, Split
+from dconrec_core.types import CandidatePool, Interactions, Split, int32_ids
 
 Part = Literal["train", "valid", "test"]
 POOL_FILE = "pool.parquet"
@@ -55,20 +55,23 @@ def read_interactions(path: Path) -> Interactions:
     """Read what ``write_interactions`` wrote.
 
     Raises:
-        DataError: Missing or unreadable file, or a missing column or catalogue size.
+        DataError: Missing or unreadable file, a missing column or catalogue size, or impossible pairs.
     """
     return _interactions(path, _read(path))
 
 
-def _interactions(path: Path, table: pa.Table) -> Interactions:
-    missing = {"user", "item"} - set(table.column_names)
+def _interactions(path: Path, table: pa.Table, *others: str) -> Interactions:
+    missing = {"user", "item", *others} - set(table.column_names)
     if missing:
         raise DataError(f"{path} has no column {sorted(missing)[0]!r}; its columns are {', '.join(table.column_names)}")
     metadata = table.schema.metadata or {}
-    if b"n_users" not in metadata or b"n_items" not in metadata:
+    if not all(metadata.get(size, b"").isdigit() for size in (b"n_users", b"n_items")):
         raise DataError(f"{path} does not say its catalogue size; write it with write_interactions")
-    users, items = (table[name].to_numpy().astype(np.int32) for name in ("user", "item"))
-    return Interactions(users, items, int(metadata[b"n_users"]), int(metadata[b"n_items"]))
+    try:
+        users, items = (int32_ids(name, table[name].to_numpy()) for name in ("user", "item"))
+        return Interactions(users, items, int(metadata[b"n_users"]), int(metadata[b"n_items"]))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def read_part(folder: Path, part: Part) -> Interactions:
@@ -96,5 +99,5 @@ def read_pool(folder: Path) -> CandidatePool:
     """Read what ``write_pool`` wrote."""
     path = folder / POOL_FILE
     table = _read(path)
-    interactions = _interactions(path, table)
+    interactions = _interactions(path, table, "observed", "score")
     return CandidatePool(interactions, table["observed"].to_numpy(), table["score"].to_numpy().astype(np.float32))

@@ -161,7 +161,7 @@ def test_device_that_is_not_there_is_refused_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     before = contents(files.root)
-    with pytest.raises(ConfigError, match="device is 'cuda', but torch .* sees no CUDA device"):
+    with pytest.raises(ConfigError, match=r"device is 'cuda', but torch .* sees no CUDA device"):
         run_condense(files, options=replace(OPTIONS, device="cuda"))
     assert contents(files.root) == before
 

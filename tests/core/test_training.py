@@ -10,6 +10,7 @@ from dconrec_core.comparison import train_and_measure
 from dconrec_core.errors import ConfigError, TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models.base import EpochConfig
+from dconrec_core.models.bprmf import BPRMF
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.training import History, run_epochs
 from dconrec_core.types import Interactions, Split
@@ -59,6 +60,28 @@ def test_best_epoch_is_kept_and_patience_ends_the_training() -> None:
     assert history.rows[0]["valid_ndcg@10"] == pytest.approx(1 / math.log2(3))
 
 
+def test_patience_is_counted_in_epochs_from_the_best() -> None:
+    history, _ = follow(constant(), {3: 1, 8: 1}, epochs=100, patience=4, eval_every=1)
+    assert [row["epoch"] for row in history.rows] == list(range(1, 8))
+    history, _ = follow(constant(), {3: 1}, epochs=100, patience=1, eval_every=1)
+    assert len(history.rows) == 2
+
+
+def test_times_are_those_of_the_whole_and_of_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+
+    def losses() -> Iterator[float]:
+        while True:
+            clock[0] += 1
+            yield 0.5
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    history, _ = follow(losses(), {4: 1}, epochs=100, patience=6, eval_every=2)
+    assert (history.seconds_to_best, history.seconds) == (4, 10)
+    history, _ = follow(losses(), {}, valid=False, epochs=3)
+    assert (history.seconds_to_best, history.seconds) == (3, 3)
+
+
 def test_last_epoch_is_looked_at_even_off_the_beat() -> None:
     history, left = follow(constant(), {7: 1}, epochs=7, patience=50, eval_every=5)
     assert history.best_epoch == left == 7
@@ -99,9 +122,28 @@ def quick(planted_split: Split, **changes: object) -> dict[str, object]:
             "split": planted_split, "trials": 3, "options": RunOptions(device="cpu"), **changes}  # fmt: skip
 
 
-def test_search_keeps_the_best_on_valid_and_a_larger_one_is_never_worse_there(planted_split: Split) -> None:
-    best = [train_and_measure(**quick(planted_split, trials=trials)).history.best_valid for trials in (1, 2, 3)]  # type: ignore[arg-type]
-    assert best == sorted(best)
+def test_search_keeps_the_best_on_valid_and_a_larger_one_is_never_worse_there(
+    planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = [1e-6, 0.1, 1e-5]  # all but the second learn nothing
+    monkeypatch.setattr(BPRMF, "search_space", staticmethod(lambda: [{"learning_rate": rate} for rate in rates]))
+    tried = [train_and_measure(**quick(planted_split, trials=trials)) for trials in (1, 2, 3)]  # type: ignore[arg-type]
+    assert [trained.config["learning_rate"] for trained in tried] == [1e-6, 0.1, 0.1]
+    assert tried[0].history.best_valid < tried[1].history.best_valid == tried[2].history.best_valid
+    assert tried[0].metrics != tried[1].metrics
+    # A training with the settings that full data chose is a trial of the same search.
+    other = train_and_measure(**quick(planted_split, trials=3), reference=tried[0])  # type: ignore[arg-type]
+    assert (other.config, other.metrics) == (tried[2].config, tried[2].metrics)
+    assert other.same_settings == tried[0].metrics
+
+
+def test_settings_replace_defaults_and_the_searchs_own_steps_come_on_top(
+    planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BPRMF, "search_space", staticmethod(lambda: [{"weight_decay": 0.03}]))
+    settings = {"epochs": 1, "weight_decay": 0.5, "embedding_size": 8}
+    config = train_and_measure(**quick(planted_split, settings=settings, trials=1)).config  # type: ignore[arg-type]
+    assert (config["weight_decay"], config["embedding_size"], config["patience"]) == (0.03, 8, 25)
 
 
 def test_test_has_no_say_in_the_choice(planted_split: Split) -> None:

@@ -80,8 +80,13 @@ def test_parts_of_a_split_are_disjoint_and_of_one_catalogue() -> None:
     one, other = Interactions.of([0], [0], 1, 3), Interactions.of([0], [1], 1, 3)
     last = Interactions.of([0], [2], 1, 3)
     assert len(Split(one, other, last).test) == 1
-    with pytest.raises(DataError, match="train and test share 1 interactions"):
-        Split(one, other, one)
+    for parts, message in (
+        ((one, one, other), "train and valid share 1 interactions"),
+        ((one, other, one), "train and test share 1 interactions"),
+        ((other, one, one), "valid and test share 1 interactions"),
+    ):
+        with pytest.raises(DataError, match=message):
+            Split(*parts)
     with pytest.raises(DataError, match="train and valid have different catalogues"):
         Split(one, Interactions.of([0], [1], 1, 4), last)
 

@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dconrec_core.comparison import Trained
 from dconrec_core.condensation.dataset import read_condensed
 from dconrec_core.data.io import read_pool, write_interactions
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
+from dconrec_core.models.popularity import popularity_scores
 from dconrec_core.options import RunOptions
+from dconrec_core.training import History
 from dconrec_core.types import Interactions, Split
-from tasks.evaluate import CURVE_COLUMNS, RATIO_COLUMNS, evaluate, summarise
+from tasks.evaluate import CURVE_COLUMNS, RATIO_COLUMNS, Comparison, evaluate, summarise
 from tasks.params import EvaluateParams
 from tasks.workspace import Workspace
 from tests.tasks.small_stages import CONDENSE, EVALUATE, OPTIONS, condense_from_split, contents, write_split_folder
@@ -62,7 +65,7 @@ def test_header_says_what_was_compared(evaluation: dict[str, Any]) -> None:
 
 
 def test_every_set_model_and_seed_has_a_row_and_popularity_is_the_floor(
-    evaluation: dict[str, Any], trained: list[dict[str, Any]]
+    evaluation: dict[str, Any], trained: list[dict[str, Any]], planted_split: Split
 ) -> None:
     expected = {(name, model, seed) for name in SETS for model in ("bprmf", "lightgcn") for seed in (0, 1)}
     assert {key(row) for row in trained} == expected
@@ -73,6 +76,10 @@ def test_every_set_model_and_seed_has_a_row_and_popularity_is_the_floor(
     assert {key_ for row in evaluation["rows"] for key_ in row} == set(floor)
     best = max(row["ndcg@10"] for row in trained if row["training_set"] == "full")
     assert best > floor["ndcg@10"] + 0.1
+    ranker = popularity_scores(planted_split.train)
+    assert {name: floor[name] for name in METRICS} == RankingTask.test(planted_split).measure(ranker)
+    valid = RankingTask.valid(planted_split.train, planted_split.valid)
+    assert floor["valid_ndcg@10"] == valid.measure(ranker)["ndcg@10"]
 
 
 def test_quality_is_measured_by_the_same_model_and_seed_on_full_data(trained: list[dict[str, Any]]) -> None:
@@ -117,6 +124,24 @@ def test_every_set_is_tuned_by_the_same_search(trained: list[dict[str, Any]]) ->
         steps = entry.build(entry.config_class()).search_space()[: EVALUATE.trials]
         settings = EVALUATE.models[row["model"]]
         assert row["config"] in [entry.configure("", {**settings, **step}).model_dump() for step in steps]
+
+
+def test_same_settings_are_those_found_for_full_data(planted_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Trained | None] = []
+
+    def search(*args: Any) -> Trained:
+        asked.append(args[-1])
+        metrics = {name: 0.2 * len(asked) for name in METRICS}
+        same = {name: 0.1 for name in METRICS}
+        return Trained({"n": len(asked)}, History(rows=[{"epoch": 1, "loss": 1}]), metrics, same, tuning_seconds=2.0)
+
+    monkeypatch.setattr("tasks.evaluate.train_and_measure", search)
+    comparison = Comparison(EVALUATE, planted_split, OPTIONS)
+    for name, seed in (("full", 0), ("full", 1), ("condensed", 0), ("condensed", 1), ("random", 1)):
+        comparison.train(name, planted_split.train, {}, "bprmf", seed)
+    assert [reference and reference.config["n"] for reference in asked] == [None, None, 1, 2, 2]
+    assert [row["quality"] for row in comparison.rows] == pytest.approx([1, 1, 3, 2, 2.5])
+    assert {row["same_settings_ndcg@10"] for row in comparison.rows} == {0.1}
 
 
 def test_summary_holds_the_means_over_seeds(files: Workspace, evaluation: dict[str, Any]) -> None:

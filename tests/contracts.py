@@ -43,7 +43,7 @@ def planted_pool(split: Split) -> CandidatePool:
 
     def score(users: np.ndarray) -> np.ndarray:
         alike = users[:, None] % 2 == items % 2
-        return (alike + 0.01 * np.cos(items)).astype(np.float32)
+        return np.asarray(alike + 0.01 * np.cos(items), dtype=np.float32)
 
     return build_pool(score, split.train, 0.5, 5, RunOptions())
 

@@ -185,6 +185,20 @@ def test_bpr_losses_hand_made() -> None:
         assert losses[row] == pytest.approx(np.log1p(np.exp(-margins)).mean(), rel=1e-5)
 
 
+def test_training_losses_stay_finite_however_wrong_the_model_is() -> None:
+    """A margin of −200: exp(200) is no float32."""
+    train, config = Interactions.of([0], [0], 1, 2), BPRMFConfig(embedding_size=1, weight_decay=0)
+    compiled = Factors(train, config, np.random.default_rng(0))
+    compiled.users[:], compiled.items[:] = 10, [[-10], [10]]
+    assert compiled.epoch() == pytest.approx(200)
+    final = np.array([[10], [-10], [10]], dtype=np.float32)
+    nodes, gradient, decayed = np.arange(3, dtype=np.int32), np.empty_like(final), np.empty_like(final)
+    zero = np.float32(0)
+    loss = kernels.bpr_gradient(nodes[:1], nodes[1:2], nodes[2:], final, final, zero, gradient, decayed)
+    assert loss == pytest.approx(200)
+    assert gradient.tolist() == [[20], [-10], [10]]
+
+
 def test_losses_stay_finite_however_wrong_the_model_is() -> None:
     factors = np.full((2, 1), 100, dtype=np.float32)
     items = np.array([[-100], [100]], dtype=np.float32)

@@ -63,7 +63,7 @@ def test_blocks_of_any_size_rank_alike(cells: int, planted_split: Split, monkeyp
 
     def score(ids: np.ndarray) -> np.ndarray:
         asked.append(len(ids))
-        return scores[ids]
+        return np.asarray(scores[ids])
 
     monkeypatch.setattr("dconrec_core.evaluation.BLOCK_CELLS", cells)
     assert top_items(score, planted_split.train, users, 7).tolist() == expected.tolist()

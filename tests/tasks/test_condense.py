@@ -54,6 +54,7 @@ def test_condensed_dataset_is_saved_and_loads_within_its_budget(files: Workspace
     assert condensed.source == planted_split.train.fingerprint()
     card = read_card(files.condensed)
     assert (card.dataset, card.condenser, card.budget) == ("planted", "dconrec", len(planted_split.train) // 4)
+    assert card.ratio == 0.25
     assert card.config["outer_epochs"] == SEARCH["outer_epochs"]
 
 
@@ -151,7 +152,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_left(
     changed: dict[str, object], error: type[DConRecError], message: str, files: Workspace
 ) -> None:
     with pytest.raises(error, match=message):
-        run_condense(files, CondenseParams(**{**CONDENSE.model_dump(), **changed}))  # type: ignore[arg-type]
+        run_condense(files, CondenseParams(**{**CONDENSE.model_dump(), **changed}))
     for path in (files.condensed, files.search_history, files.condensed_checks, files.timing("condense")):
         assert not path.exists()
 

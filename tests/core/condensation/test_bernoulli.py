@@ -20,7 +20,7 @@ def all_masks(n: int) -> npt.NDArray[np.bool_]:
 
 
 def probability(masks: npt.NDArray[np.bool_], keep_prob: Floats) -> Floats:
-    return np.where(masks, keep_prob, 1 - keep_prob).prod(axis=-1)
+    return np.asarray(np.where(masks, keep_prob, 1 - keep_prob).prod(axis=-1))
 
 
 def exact_gradient(losses: Floats, masks: npt.NDArray[np.bool_], keep_prob: Floats) -> Floats:
@@ -44,7 +44,7 @@ def exact_projection(values: Floats, budget: float) -> Floats:
         at_low, at_high = (values - low).clip(0, 1).sum(), (values - high).clip(0, 1).sum()
         if at_low >= budget >= at_high:
             shift = (values[free].sum() + above - budget) / free.sum() if free.any() else low
-            return (values - shift).clip(0, 1)
+            return np.asarray((values - shift).clip(0, 1))
     raise AssertionError("no piece meets the budget")
 
 

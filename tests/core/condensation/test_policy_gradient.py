@@ -92,7 +92,8 @@ def test_best_look_at_valid_is_kept(planted_split: Split) -> None:
 
 
 def test_longer_search_returns_to_its_best_look(planted_split: Split) -> None:
-    pool, settings = noisy_pool(planted_split), {"decay": "steps", "learning_rate": 5.0, "start": "constant"}
+    pool = noisy_pool(planted_split)
+    settings: dict[str, Any] = {"decay": "steps", "learning_rate": 5.0, "start": "constant"}
     long, heard = run(pool, planted_split, outer_epochs=40, **settings)
     best = long.notes["kept_outer_epoch"]
     assert 0 < best < 40

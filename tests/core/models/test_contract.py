@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dconrec_core.errors import ConfigError, NotFittedError
+from dconrec_core.errors import ConfigError, NotFittedError, TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.models.popularity import popularity_scores
@@ -108,6 +108,15 @@ def test_cuda_by_name_where_there_is_none(name: str, planted_split: Split, monke
     model = MODELS[name].build(MODELS[name].config_class())
     with pytest.raises(ConfigError, match=r"device is 'cuda', but torch .* sees no CUDA device"):
         model.fit(planted_split.train, None, RunOptions(device="cuda"))
+
+
+@pytest.mark.parametrize("name", ["bprmf", "lightgcn"])
+def test_diverged_training_stops_and_says_what_to_change(name: str, planted_split: Split) -> None:
+    message = (
+        rf"{name}: the loss is (nan|inf) in epoch 1 \(learning_rate 1e\+25, weight_decay .*; lower the learning rate"
+    )
+    with pytest.raises(TrainingError, match=message):
+        fitted(name, planted_split, learning_rate=1e25)
 
 
 @every_model

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, Protocol
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -37,6 +38,10 @@ class RunOptions:
     device: Device = "auto"
     label: str = ""
     on_epoch: EpochCallback = ignore_epochs
+    checkpoints: Path | None = None
+    """Folder in which unfinished trainings leave their state, to go on from at the next start; none by default."""
+    checkpoint_seconds: float = 30.0
+    """Seconds of training between two checkpoints."""
 
     def named(self, label: str) -> "RunOptions":
         """The same options, with progress reported under ``label``."""

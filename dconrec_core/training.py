@@ -1,19 +1,51 @@
-"""The loop around every trained model: epochs, early stopping on valid, progress, and what is remembered of it."""
+"""The loop around every trained model: epochs, early stopping on valid, progress, going on after an interruption."""
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
+from dconrec_core.checkpoint import Arrays, Checkpoint
 from dconrec_core.errors import TrainingError
 from dconrec_core.evaluation import RankingTask, ScoreFunction
 from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.types import Interactions
 
 if TYPE_CHECKING:
     from dconrec_core.models.base import EpochConfig
 
 CRITERION = "ndcg@10"
+
+
+class Trainer(Protocol):
+    """One model in training on one device."""
+
+    train: Interactions
+    """What it learns from."""
+
+    def epoch(self) -> float:
+        """Visit every interaction once, in a new order; returns the mean loss."""
+        ...
+
+    def score(self) -> ScoreFunction:
+        """Scores of the weights as they are now."""
+        ...
+
+    def weights(self) -> Arrays:
+        """Copies of what early stopping keeps."""
+        ...
+
+    def restore(self, weights: Arrays) -> None:
+        """Put such weights back."""
+        ...
+
+    def state(self) -> Arrays:
+        """Everything that going on exactly needs: weights, the optimiser's state, random streams. Not copied."""
+        ...
+
+    def resume(self, state: Arrays) -> None:
+        """Take such a state over."""
+        ...
 
 
 @dataclass
@@ -25,7 +57,7 @@ class History:
         best_epoch: The epoch whose weights were kept.
         best_valid: Its validation NDCG@10; NaN without a validation task.
         seconds_to_best: Wall time until that epoch had been validated.
-        seconds: Wall time of the whole training.
+        seconds: Wall time of the whole training, without the time between an interruption and the next start.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -36,57 +68,62 @@ class History:
 
 
 def run_epochs(
-    config: "EpochConfig",
-    *,
-    epoch: Callable[[], float],
-    score: Callable[[], ScoreFunction],
-    snapshot: Callable[[], Any],
-    restore: Callable[[Any], None],
-    valid: RankingTask | None,
-    options: RunOptions,
-    describe: str,
+    name: str, config: "EpochConfig", trainer: Trainer, valid: RankingTask | None, options: RunOptions
 ) -> History:
     """Train until the validation NDCG@10 has not improved for ``config.patience`` epochs and keep the best weights.
 
+    With ``options.checkpoints`` a long training leaves its state there now and then; the same training started again
+    goes on from it and ends in the same bytes.
+
     Args:
-        config: Number of epochs, patience, epochs between two validations.
-        epoch: Trains one epoch and returns its mean loss.
-        score: Gives the score function of the weights as they are now.
-        snapshot: Copies the weights.
-        restore: Puts a copy back.
+        name: The model's name in ``MODELS``.
+        config: Its settings.
+        trainer: What is trained.
         valid: The validation task; without one the last epoch is kept.
-        options: Label and listener of the progress.
-        describe: The settings, for the message when the loss is not finite.
+        options: Label and listener of the progress, folder of checkpoints.
 
     Raises:
         TrainingError: A loss is not finite.
     """
-    history, started, best = History(), time.perf_counter(), None
-    last_finite = math.nan
-    for number in range(1, config.epochs + 1):
-        loss = epoch()
+    history, best, clock = History(), None, time.perf_counter
+    checkpoint = Checkpoint.of(options, name, config, trainer.train, valid)
+    first, last_loss = 1, math.nan
+    if saved := checkpoint.load():
+        trainer.resume(saved.state)
+        history, best, first = History(**saved.history), saved.best, saved.epoch + 1
+    started = clock() - history.seconds
+    for number in range(first, config.epochs + 1):
+        loss = trainer.epoch()
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"{options.label or 'training'}: the loss is {loss} in epoch {number} ({describe}; last finite loss "
-                f"{last_finite:.6g}); lower the learning rate"
-            )
-        last_finite = loss
+            raise TrainingError(_diverged(options.label or name, config, loss, number, last_loss))
+        last_loss = loss
         row: dict[str, float] = {"epoch": number, "loss": loss}
         look = valid is not None and (number % config.eval_every == 0 or number == config.epochs)
         if look and valid is not None:
-            row[f"valid_{CRITERION}"] = valid.measure(score(), (10,))[CRITERION]
+            row[f"valid_{CRITERION}"] = valid.measure(trainer.score(), (10,))[CRITERION]
             if best is None or row[f"valid_{CRITERION}"] > history.best_valid:
-                best, history.best_epoch, history.best_valid = snapshot(), number, row[f"valid_{CRITERION}"]
-                history.seconds_to_best = time.perf_counter() - started
+                best, history.best_epoch, history.best_valid = trainer.weights(), number, row[f"valid_{CRITERION}"]
+                history.seconds_to_best = clock() - started
         if look or valid is None:
             history.rows.append(row)
         options.on_epoch(EpochEvent(options.label, number, config.epochs, row))
         if best is not None and number - history.best_epoch >= config.patience:
             break
+        if checkpoint.due():
+            history.seconds = clock() - started
+            checkpoint.save(number, trainer.state(), best, vars(history))
     if best is not None:
-        restore(best)
+        trainer.restore(best)
     else:
         history.best_epoch = config.epochs
-    history.seconds = time.perf_counter() - started
+    history.seconds = clock() - started
     history.seconds_to_best = history.seconds_to_best or history.seconds
+    checkpoint.remove()
     return history
+
+
+def _diverged(label: str, config: "EpochConfig", loss: float, epoch: int, last: float) -> str:
+    steps = {name: value for name, value in config.model_dump().items() if name in ("learning_rate", "weight_decay")}
+    settings = ", ".join(f"{name} {value}" for name, value in steps.items())
+    before = f"last finite loss {last:.6g}" if math.isfinite(last) else "none before it was finite"
+    return f"{label}: the loss is {loss} in epoch {epoch} ({settings}; {before}); lower the learning rate"

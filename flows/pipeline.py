@@ -72,7 +72,8 @@ class Job:
             self.names_checked = True
 
     def _options(self) -> RunOptions:
-        return RunOptions(seed=self.params.seed, device=self.params.device, on_epoch=self._epoch)
+        checkpoints = self.files.checkpoints
+        return RunOptions(self.params.seed, self.params.device, on_epoch=self._epoch, checkpoints=checkpoints)
 
     def _epoch(self, event: EpochEvent, /) -> None:
         self.console.epoch(event)

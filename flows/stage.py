@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> int:
         params = read_params(Path())
         with Console(total=1) as console:
             console.begin(stage.name, stage.job)
-            run(stage, params, Workspace(), RunOptions(seed=params.seed, device=params.device, on_epoch=console.epoch))
+            files = Workspace()
+            run(stage, params, files, RunOptions(params.seed, params.device, "", console.epoch, files.checkpoints))
             console.end()
     except USER_ERRORS as error:
         print(f"{arguments[0] if arguments else 'stage'}: {one_line(error)}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Stage evaluate: train every downstream model on full, condensed and baseline sets, and measure on test."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -111,7 +112,7 @@ class Comparison:
 
     def fit(self, label: str, train: Interactions, model: str, seed: int) -> Trained:
         """Search on valid, measure on test; nothing is remembered."""
-        options = RunOptions(seed, self.options.device, label, self.options.on_epoch)
+        options = replace(self.options, seed=seed, label=label)
         settings, full = self.params.models[model], self._full.get((model, seed))
         return train_and_measure(model, settings, train, self.split, self.params.trials, options, full)
 

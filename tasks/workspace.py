@@ -16,6 +16,11 @@ class Workspace:
         return self.root / "data/cache"
 
     @property
+    def checkpoints(self) -> Path:
+        """States of trainings that are not finished; empty between two runs unless one was cut off."""
+        return self.root / "data/checkpoints"
+
+    @property
     def raw(self) -> Path:
         """ingest: ratings.parquet, items.parquet (where the source has titles), source.json."""
         return self.root / "data/raw"

@@ -1,14 +1,17 @@
 """The inner training of ``dconrec``: short BPRMF trainings on drawn sets, and the validation loss read off them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 
+from dconrec_core.device import cpu_threads
 from dconrec_core.evaluation import RankingTask
-from dconrec_core.kernels import bpr_losses
+from dconrec_core.kernels import bpr_losses, masked_bpr_epoch, shuffle
 from dconrec_core.models._factors import random_state
 from dconrec_core.models.bprmf import BPRMFConfig, Factors
 from dconrec_core.sampling import sample_negatives
-from dconrec_core.types import BoolArray, CandidatePool, FloatArray, Interactions
+from dconrec_core.types import BoolArray, CandidatePool, FloatArray, IntArray, Interactions
 
 
 class InnerTraining:
@@ -51,23 +54,35 @@ class InnerTraining:
     def masked_losses(self, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Mean validation loss of every user after ``inner_epochs`` on each mask, ``[K, n_users]``.
 
-        All masks start from the same weights and share their randomness (common random numbers), so that differences
-        between their losses are differences between the masks. Users without a validation interaction have loss 0.
+        All masks start from the same weights and share their randomness (common random numbers): they visit what they
+        have in common in the same order with the same negatives, so that differences between their losses are
+        differences between the masks. Users without a validation interaction have loss 0. Masks are independent, so
+        their trainings run on as many threads as there are, with the same result on any number.
         """
         if not self.warm_epochs:
             self.start = Factors(self.pool.train, self.config, self.rng)
         shared = random_state(self.rng)
-        return np.stack([self._losses(mask, shared.copy()) for mask in masks])
+        orders = []
+        for _ in range(self.inner_epochs):
+            order = np.arange(len(self.pool), dtype=np.int32)
+            shuffle(shared, order)
+            orders.append((order, shared[0]))
+        with ThreadPoolExecutor(min(cpu_threads(), len(masks))) as threads:
+            return np.stack(list(threads.map(lambda mask: self._losses(mask, orders), masks)))
 
     def overall(self, losses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Mean loss over validation interactions of each mask, ``[K]``."""
         return np.asarray(losses @ self.valid.user_degree / max(len(self.valid), 1))
 
-    def _losses(self, mask: BoolArray, random: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-        trainer = Factors(self.pool.interactions.take(mask), self.config, self.rng, start=self.start)
-        trainer.random = random
-        for _ in range(self.inner_epochs):
-            trainer.epoch()
+    def _losses(self, mask: BoolArray, orders: list[tuple[IntArray, np.uint64]]) -> npt.NDArray[np.float64]:
+        pool, config, weights = self.pool.interactions, self.config, self.start.weights()
+        users, items = weights["users"], weights["items"]
+        user_sum, item_sum = np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32)
+        for order, seed in orders:
+            masked_bpr_epoch(
+                order, pool.users, pool.items, pool.indptr, mask, seed, users, items, user_sum, item_sum,
+                np.float32(config.learning_rate), np.float32(config.weight_decay),
+            )  # fmt: skip
         losses: FloatArray = np.empty(len(self.valid), dtype=np.float32)
-        bpr_losses(self.valid.users, self.valid.items, self.negatives, trainer.users, trainer.items, losses)
+        bpr_losses(self.valid.users, self.valid.items, self.negatives, users, items, losses)
         return np.bincount(self.valid.users, weights=losses, minlength=self.valid.n_users) / self.count

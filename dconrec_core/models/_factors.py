@@ -3,8 +3,9 @@
 import numpy as np
 
 from dconrec_core.errors import NotFittedError
+from dconrec_core.kernels import draw_negatives, shuffle
 from dconrec_core.models.base import State
-from dconrec_core.types import FloatArray, IntArray
+from dconrec_core.types import FloatArray, IntArray, Interactions
 
 
 class FactorScores:
@@ -39,3 +40,33 @@ def initial_factors(rng: np.random.Generator, rows: int, size: int, scale: float
 def random_state(rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     """State of a kernel's random stream, uint64 ``[1]``."""
     return rng.integers(0, 2**63, size=1, dtype=np.uint64)
+
+
+class Triplets:
+    """The triplets of BPR: every interaction once an epoch, in a new order, with a negative that its user has not.
+
+    Args:
+        train: The positives.
+        rng: Source of the stream's start.
+    """
+
+    def __init__(self, train: Interactions, rng: np.random.Generator) -> None:
+        self.train, self.random = train, random_state(rng)
+
+    def order(self) -> IntArray:
+        """A new order of the interactions, int32 ``[n]``."""
+        order = np.arange(len(self.train), dtype=np.int32)
+        shuffle(self.random, order)
+        return order
+
+    def negatives(self, batch: IntArray) -> IntArray:
+        """An item that the user has not, for each interaction of ``batch``, int32."""
+        negatives = np.empty(len(batch), dtype=np.int32)
+        train = self.train
+        draw_negatives(batch, train.users, train.items, train.indptr, self.random, train.n_items, negatives)
+        return negatives
+
+    def epoch(self) -> IntArray:
+        """A whole epoch: users, positives and negatives, int32 ``[3, n]``."""
+        order = self.order()
+        return np.stack((self.train.users[order], self.train.items[order], self.negatives(order)))

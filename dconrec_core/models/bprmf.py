@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
 from dconrec_core.evaluation import RankingTask, ScoreFunction
-from dconrec_core.kernels import bpr_epoch, shuffle
-from dconrec_core.models._factors import FactorScores, initial_factors, random_state
+from dconrec_core.kernels import bpr_epoch
+from dconrec_core.models._factors import FactorScores, Triplets, initial_factors
 from dconrec_core.models.base import EpochConfig
 from dconrec_core.options import RunOptions
 from dconrec_core.rng import numpy_rng
-from dconrec_core.sampling import sample_negatives
 from dconrec_core.training import History, run_epochs
-from dconrec_core.types import FloatArray, Interactions
+from dconrec_core.types import Interactions
 
 
 class BPRMFConfig(EpochConfig):
@@ -39,31 +39,24 @@ class Factors:
         train: What is learned from.
         config: Settings.
         rng: Source of the initial values and of the training's randomness.
-        start: A training whose embeddings to go on from, with a fresh optimiser. Random ones by default.
     """
 
-    def __init__(
-        self, train: Interactions, config: BPRMFConfig, rng: np.random.Generator, start: "Factors | None" = None
-    ) -> None:
+    def __init__(self, train: Interactions, config: BPRMFConfig, rng: np.random.Generator) -> None:
         self.train, self.config = train, config
-        if start is None:
-            size, scale = config.embedding_size, config.init_scale
-            self.users = initial_factors(rng, train.n_users, size, scale)
-            self.items = initial_factors(rng, train.n_items, size, scale)
-        else:
-            self.users, self.items = start.snapshot()
+        size, scale = config.embedding_size, config.init_scale
+        self.users = initial_factors(rng, train.n_users, size, scale)
+        self.items = initial_factors(rng, train.n_items, size, scale)
         self.user_sum, self.item_sum = np.zeros(train.n_users, np.float32), np.zeros(train.n_items, np.float32)
-        self.random = random_state(rng)
-        self.order = np.arange(len(train), dtype=np.int32)
+        self.triplets = Triplets(train, rng)
 
     def epoch(self) -> float:
-        """Visit every interaction once, in a new order; returns the mean loss."""
+        """See ``Trainer.epoch``."""
         train, config = self.train, self.config
-        shuffle(self.random, self.order)
         return float(
             bpr_epoch(
-                self.order, train.users, train.items, train.indptr, self.random, self.users, self.items, self.user_sum,
-                self.item_sum, np.float32(config.learning_rate), np.float32(config.weight_decay),
+                self.triplets.order(), train.users, train.items, train.indptr, self.triplets.random, self.users,
+                self.items, self.user_sum, self.item_sum, np.float32(config.learning_rate),
+                np.float32(config.weight_decay),
             )
         )  # fmt: skip
 
@@ -71,42 +64,49 @@ class Factors:
         """Dot-product scores of the embeddings as they are now."""
         return lambda users: self.users[users] @ self.items.T
 
-    def snapshot(self) -> tuple[FloatArray, FloatArray]:
+    def weights(self) -> Arrays:
         """Copies of the two tables."""
-        return self.users.copy(), self.items.copy()
+        return {"users": self.users.copy(), "items": self.items.copy()}
 
-    def restore(self, tables: tuple[FloatArray, FloatArray]) -> None:
+    def restore(self, weights: Arrays) -> None:
         """Put two tables back."""
-        self.users, self.items = tables
+        self.users, self.items = weights["users"], weights["items"]
+
+    def state(self) -> Arrays:
+        """See ``Trainer.state``."""
+        sums = {"user_sum": self.user_sum, "item_sum": self.item_sum}
+        return {"users": self.users, "items": self.items, **sums, "random": self.triplets.random}
+
+    def resume(self, state: Arrays) -> None:
+        """See ``Trainer.resume``."""
+        self.restore(state)
+        self.user_sum, self.item_sum, self.triplets.random = state["user_sum"], state["item_sum"], state["random"]
 
 
 class TorchFactors:
     """The same training in batches of torch operations, for CUDA and as the readable oracle of the compiled loop.
 
     With a batch of one triplet it takes exactly the compiled loop's step; a larger batch sums its triplets' gradients
-    per row before the Adagrad step.
+    per row before the Adagrad step. An epoch is drawn at once and nothing is read back before its end.
     """
 
     def __init__(
         self, train: Interactions, config: BPRMFConfig, rng: np.random.Generator, device: torch.device
     ) -> None:
-        self.train, self.config, self.rng, self.device = train, config, rng, device
-        sizes = (train.n_users, train.n_items)
+        self.train, self.config, self.device = train, config, device
         self.tables = [
             torch.from_numpy(initial_factors(rng, n, config.embedding_size, config.init_scale)).to(device)
-            for n in sizes
+            for n in (train.n_users, train.n_items)
         ]
-        self.sums = [torch.zeros(n, device=device) for n in sizes]
+        self.sums = [torch.zeros(len(table), device=device) for table in self.tables]
+        self.gradients = [torch.zeros_like(table) for table in self.tables]  # 0 between two steps
+        self.triplets = Triplets(train, rng)
 
     def epoch(self) -> float:
-        """Visit every interaction once, in a new order; returns the mean loss."""
-        order = self.rng.permutation(len(self.train))
-        triplets = np.stack(
-            (self.train.users, self.train.items, sample_negatives(self.train, self.train.users, self.rng))
-        )
-        batches = torch.from_numpy(triplets[:, order].astype(np.int64)).to(self.device)
+        """See ``Trainer.epoch``."""
+        triplets = torch.from_numpy(self.triplets.epoch()).to(self.device).long()
         loss = torch.zeros((), device=self.device)
-        for batch in batches.split(self.config.batch_size, dim=1):
+        for batch in triplets.split(self.config.batch_size, dim=1):
             loss += self.step(*batch)
         return float(loss) / max(len(self.train), 1)
 
@@ -122,25 +122,40 @@ class TorchFactors:
         return torch.nn.functional.softplus(-margin).sum()
 
     def _ascend(self, table: int, rows: torch.Tensor, gradients: torch.Tensor) -> None:
-        distinct, place = rows.unique(return_inverse=True)
-        summed = torch.zeros(len(distinct), gradients.shape[1], device=self.device).index_add_(0, place, gradients)
-        self.sums[table][distinct] += summed.square().mean(dim=1)
-        rate = self.config.learning_rate / torch.sqrt(self.sums[table][distinct] + 1e-8)
-        self.tables[table][distinct] += rate[:, None] * summed
+        """Step on ``rows``, which may repeat: a repeated row is written several times with the same value.
+
+        So there is no need to know the distinct rows, whose number the host would have to wait for.
+        """
+        weights, sums, buffer = self.tables[table], self.sums[table], self.gradients[table]
+        summed = buffer.index_add_(0, rows, gradients)[rows]
+        buffer[rows] = 0
+        total = sums[rows] + summed.square().mean(dim=1)
+        sums[rows] = total
+        weights[rows] = weights[rows] + (self.config.learning_rate / torch.sqrt(total + 1e-8))[:, None] * summed
 
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now, computed on the device."""
         users, items = self.tables
         return lambda ids: (users[torch.from_numpy(ids).to(self.device).long()] @ items.T).cpu().numpy()
 
-    def snapshot(self) -> tuple[FloatArray, FloatArray]:
+    def weights(self) -> Arrays:
         """Copies of the two tables, on the CPU."""
-        users, items = (table.cpu().numpy().copy() for table in self.tables)
-        return users, items
+        return {name: table.cpu().numpy().copy() for name, table in zip(("users", "items"), self.tables, strict=True)}
 
-    def restore(self, tables: tuple[FloatArray, FloatArray]) -> None:
+    def restore(self, weights: Arrays) -> None:
         """Put two tables back."""
-        self.tables = [torch.from_numpy(table).to(self.device) for table in tables]
+        self.tables = [torch.from_numpy(weights[name]).to(self.device) for name in ("users", "items")]
+
+    def state(self) -> Arrays:
+        """See ``Trainer.state``."""
+        sums = {f"{name}_sum": table.cpu().numpy() for name, table in zip(("user", "item"), self.sums, strict=True)}
+        return {**self.weights(), **sums, "random": self.triplets.random}
+
+    def resume(self, state: Arrays) -> None:
+        """See ``Trainer.resume``."""
+        self.restore(state)
+        self.sums = [torch.from_numpy(state[f"{name}_sum"]).to(self.device) for name in ("user", "item")]
+        self.triplets.random = state["random"]
 
 
 class BPRMF(FactorScores):
@@ -155,17 +170,9 @@ class BPRMF(FactorScores):
         trainer = (
             Factors(train, self.config, rng) if device.type == "cpu" else TorchFactors(train, self.config, rng, device)
         )
-        history = run_epochs(
-            self.config,
-            epoch=trainer.epoch,
-            score=trainer.score,
-            snapshot=trainer.snapshot,
-            restore=trainer.restore,
-            valid=valid,
-            options=options,
-            describe=f"learning_rate {self.config.learning_rate}, weight_decay {self.config.weight_decay}",
-        )
-        self.user_factors, self.item_factors = trainer.snapshot()
+        history = run_epochs("bprmf", self.config, trainer, valid, options)
+        weights = trainer.weights()
+        self.user_factors, self.item_factors = weights["users"], weights["items"]
         return history
 
     @staticmethod

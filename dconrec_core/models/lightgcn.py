@@ -6,15 +6,16 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
 from dconrec_core.evaluation import RankingTask, ScoreFunction
-from dconrec_core.kernels import adam_step, bpr_gradient, draw_negatives, shuffle
-from dconrec_core.models._factors import FactorScores, initial_factors, random_state
-from dconrec_core.models._graph import Graph, average_layers
+from dconrec_core.kernels import adam_step, bpr_gradient
+from dconrec_core.models._adam import adam_state, restore_adam
+from dconrec_core.models._factors import FactorScores, Triplets, initial_factors
+from dconrec_core.models._graph import Graph, average_layers, default_batch
 from dconrec_core.models.base import EpochConfig
 from dconrec_core.options import RunOptions
 from dconrec_core.rng import numpy_rng
-from dconrec_core.sampling import sample_negatives
 from dconrec_core.training import History, run_epochs
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
@@ -24,14 +25,15 @@ class LightGCNConfig(EpochConfig):
 
     embedding_size: int = Field(64, ge=1)
     n_layers: int = Field(3, ge=1)
-    learning_rate: float = Field(0.02, gt=0)
+    learning_rate: float = Field(0.03, gt=0)
     """Step size of Adam."""
-    weight_decay: float = Field(0.002, ge=0)
+    weight_decay: float = Field(0.001, ge=0)
     """L2 penalty on the initial embeddings of each triplet."""
     init_scale: float = Field(0.1, gt=0)
     """Standard deviation of the initial embeddings."""
-    batch_size: int = Field(4096, ge=1)
-    """Triplets a step; each step propagates over the whole graph."""
+    batch_size: int | None = Field(None, ge=1)
+    """Triplets a step, each of which propagates over the whole graph; by default a twelfth of an epoch, at least
+    4096."""
 
 
 class CompiledPropagation:
@@ -47,23 +49,20 @@ class CompiledPropagation:
         self.first, self.second = np.zeros_like(self.base), np.zeros_like(self.base)
         self.gradient, self.penalty = np.empty_like(self.base), np.empty_like(self.base)
         self.steps = 0
-        self.random = random_state(rng)
-        self.order = np.arange(len(train), dtype=np.int32)
+        self.triplets = Triplets(train, rng)
 
     def final(self) -> FloatArray:
         """Propagated embeddings, float32 ``[n_nodes, d]``."""
         return self.graph.average_layers(self.base, self.config.n_layers)
 
     def epoch(self) -> float:
-        """Visit every interaction once, in a new order; returns the mean loss."""
-        train, config, loss = self.train, self.config, 0.0
-        shuffle(self.random, self.order)
-        for start in range(0, len(self.order), config.batch_size):
-            batch = self.order[start : start + config.batch_size]
-            negatives = np.empty(len(batch), dtype=np.int32)
-            draw_negatives(batch, train.users, train.items, train.indptr, self.random, train.n_items, negatives)
-            loss += self.step(train.users[batch], train.items[batch] + train.n_users, negatives + train.n_users)
-        return loss / max(len(train), 1)
+        """See ``Trainer.epoch``."""
+        size, loss = self.config.batch_size or default_batch(len(self.train)), 0.0
+        users, positives, negatives = self.triplets.epoch()
+        for start in range(0, len(users), size):
+            part = slice(start, start + size)
+            loss += self.step(users[part], positives[part] + self.train.n_users, negatives[part] + self.train.n_users)
+        return loss / max(len(users), 1)
 
     def step(self, users: IntArray, positives: IntArray, negatives: IntArray) -> float:
         """One Adam step on a batch of triplets of node ids; returns the sum of their losses before it."""
@@ -87,13 +86,23 @@ class CompiledPropagation:
         final = self.final()
         return final[: self.train.n_users], final[self.train.n_users :]
 
-    def snapshot(self) -> FloatArray:
+    def weights(self) -> Arrays:
         """A copy of the initial embeddings."""
-        return self.base.copy()
+        return {"base": self.base.copy()}
 
-    def restore(self, base: FloatArray) -> None:
+    def restore(self, weights: Arrays) -> None:
         """Put them back."""
-        self.base = base
+        self.base = weights["base"]
+
+    def state(self) -> Arrays:
+        """See ``Trainer.state``."""
+        moments = {"first": self.first, "second": self.second, "steps": np.array([self.steps])}
+        return {"base": self.base, **moments, "random": self.triplets.random}
+
+    def resume(self, state: Arrays) -> None:
+        """See ``Trainer.resume``."""
+        self.base, self.first, self.second = state["base"], state["first"], state["second"]
+        self.steps, self.triplets.random = int(state["steps"][0]), state["random"]
 
 
 class TorchPropagation:
@@ -102,28 +111,27 @@ class TorchPropagation:
     def __init__(
         self, train: Interactions, config: LightGCNConfig, rng: np.random.Generator, device: torch.device
     ) -> None:
-        self.train, self.config, self.rng, self.device = train, config, rng, device
+        self.train, self.config, self.device = train, config, device
         graph = Graph.of(train)
         self.adjacency = graph.torch(device)
         start = initial_factors(rng, graph.n_nodes, config.embedding_size, config.init_scale)
         self.base = torch.from_numpy(start).to(device).requires_grad_()
         self.optimizer = torch.optim.Adam([self.base], lr=config.learning_rate)
+        self.triplets = Triplets(train, rng)
 
     def final(self) -> torch.Tensor:
         """Propagated embeddings, ``[n_nodes, d]``."""
         return average_layers(self.adjacency, self.base, self.config.n_layers)
 
     def epoch(self) -> float:
-        """Visit every interaction once, in a new order; returns the mean loss."""
-        train = self.train
-        order = self.rng.permutation(len(train))
-        negatives = sample_negatives(train, train.users, self.rng)
-        nodes = np.stack((train.users, train.items + train.n_users, negatives + train.n_users))
-        batches = torch.from_numpy(nodes[:, order].astype(np.int64)).to(self.device)
+        """See ``Trainer.epoch``."""
+        nodes = self.triplets.epoch()
+        nodes[1:] += self.train.n_users
         loss = torch.zeros((), device=self.device)
-        for batch in batches.split(self.config.batch_size, dim=1):
+        size = self.config.batch_size or default_batch(len(self.train))
+        for batch in torch.from_numpy(nodes).to(self.device).long().split(size, dim=1):
             loss += self.step(*batch)
-        return float(loss) / max(len(train), 1)
+        return float(loss) / max(len(self.train), 1)
 
     def step(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
         """One Adam step on a batch of triplets of node ids; returns the sum of their losses before it."""
@@ -155,14 +163,24 @@ class TorchPropagation:
             final = self.final().cpu().numpy()
         return final[: self.train.n_users], final[self.train.n_users :]
 
-    def snapshot(self) -> torch.Tensor:
-        """A copy of the initial embeddings."""
-        return self.base.detach().clone()
+    def weights(self) -> Arrays:
+        """A copy of the initial embeddings, on the CPU."""
+        return {"base": self.base.detach().cpu().numpy().copy()}
 
-    def restore(self, base: torch.Tensor) -> None:
+    def restore(self, weights: Arrays) -> None:
         """Put them back."""
         with torch.no_grad():
-            self.base.copy_(base)
+            self.base.copy_(torch.from_numpy(weights["base"]))
+
+    def state(self) -> Arrays:
+        """See ``Trainer.state``."""
+        return {**self.weights(), **adam_state(self.optimizer), "random": self.triplets.random}
+
+    def resume(self, state: Arrays) -> None:
+        """See ``Trainer.resume``."""
+        self.restore(state)
+        restore_adam(self.optimizer, state)
+        self.triplets.random = state["random"]
 
 
 class LightGCN(FactorScores):
@@ -179,20 +197,11 @@ class LightGCN(FactorScores):
             trainer = CompiledPropagation(train, self.config, rng)
         else:
             trainer = TorchPropagation(train, self.config, rng, device)
-        history = run_epochs(
-            self.config,
-            epoch=trainer.epoch,
-            score=trainer.score,
-            snapshot=trainer.snapshot,
-            restore=trainer.restore,
-            valid=valid,
-            options=options,
-            describe=f"learning_rate {self.config.learning_rate}, weight_decay {self.config.weight_decay}",
-        )
+        history = run_epochs("lightgcn", self.config, trainer, valid, options)
         self.user_factors, self.item_factors = (np.ascontiguousarray(table) for table in trainer.factors())
         return history
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
         """Weight decay must follow the training set; see BPRMF."""
-        return [{}, {"weight_decay": 0.0005}, {"weight_decay": 0.005}, {"weight_decay": 0.001}, {"n_layers": 2}]
+        return [{}, {"weight_decay": 0.0005}, {"weight_decay": 0.002}, {"weight_decay": 0.0002}, {"n_layers": 2}]

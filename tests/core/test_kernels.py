@@ -104,7 +104,8 @@ def test_bpr_epoch_takes_the_steps_of_the_readable_version() -> None:
     compiled = Factors(train, config, np.random.default_rng(0))
     readable = TorchFactors(train, config, np.random.default_rng(0), CPU)
     np.testing.assert_array_equal(compiled.users, readable.tables[0].numpy())
-    order, random = compiled.order.copy(), compiled.random.copy()
+    random = compiled.triplets.random.copy()
+    order = np.arange(len(train), dtype=np.int32)
     kernels.shuffle(random, order)
     losses = []
     for interaction, negative in zip(order, negatives_of(train, order, random), strict=True):

@@ -1,14 +1,18 @@
 """The loop around every training, and the search around it."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dconrec_core.checkpoint import Arrays, Checkpoint
 from dconrec_core.comparison import train_and_measure
 from dconrec_core.errors import ConfigError, TrainingError
-from dconrec_core.evaluation import RankingTask
+from dconrec_core.evaluation import RankingTask, ScoreFunction
+from dconrec_core.models import MODELS
 from dconrec_core.models.base import EpochConfig
 from dconrec_core.models.bprmf import BPRMF
 from dconrec_core.options import EpochEvent, RunOptions
@@ -16,35 +20,46 @@ from dconrec_core.training import History, run_epochs
 from dconrec_core.types import Interactions, Split
 
 ONE = Interactions.of([0], [0], 1, 3)
+
+
+class Steps(EpochConfig):
+    learning_rate: float = 0.1
+
+
 VALID = RankingTask(ONE, Interactions.of([0], [2], 1, 3))
 
 
-def follow(losses: Iterator[float], places: dict[int, int], valid: bool = True, **config: int) -> tuple[History, int]:
-    """A training whose target stands at ``places[epoch]`` of 2; gives the history and the weights that are left."""
-    state = {"epoch": 0}
+class Counting:
+    """A training whose target stands at ``places[epoch]`` of 2 and whose only weight is the number of the epoch."""
 
-    def epoch() -> float:
-        state["epoch"] += 1
-        return next(losses)
+    train = ONE
 
-    def score() -> Callable[[np.ndarray], np.ndarray]:
-        first = places.get(state["epoch"], 2) == 1
+    def __init__(self, losses: Iterator[float], places: dict[int, int]) -> None:
+        self.losses, self.places, self.number = losses, places, 0
+
+    def epoch(self) -> float:
+        self.number += 1
+        return next(self.losses)
+
+    def score(self) -> ScoreFunction:
+        first = self.places.get(self.number, 2) == 1
         return lambda users: np.array([[0, 1, 2 if first else 0]], dtype=np.float32)
 
-    def restore(saved: int) -> None:
-        state["epoch"] = saved
+    def weights(self) -> Arrays:
+        return {"number": np.array([self.number])}
 
-    history = run_epochs(
-        EpochConfig(**config),
-        epoch=epoch,
-        score=score,
-        snapshot=lambda: state["epoch"],
-        restore=restore,
-        valid=VALID if valid else None,
-        options=RunOptions(label="mine"),
-        describe="learning_rate 0.1",
-    )
-    return history, state["epoch"]
+    def restore(self, weights: Arrays) -> None:
+        self.number = int(weights["number"][0])
+
+    state, resume = weights, restore
+
+
+def follow(losses: Iterator[float], places: dict[int, int], valid: bool = True, **config: int) -> tuple[History, int]:
+    """The history of a ``Counting`` training, and the epoch whose weights are left."""
+    trainer = Counting(losses, places)
+    options = RunOptions(label="mine")
+    history = run_epochs("counting", Steps(**config), trainer, VALID if valid else None, options)
+    return history, trainer.number
 
 
 def constant() -> Iterator[float]:
@@ -101,20 +116,66 @@ def test_loss_that_is_not_finite_stops_with_all_there_is_to_know(bad: float) -> 
         follow(iter([0.5, 0.25, bad]), {}, epochs=10)
 
 
+def test_loss_that_never_was_finite_says_so() -> None:
+    with pytest.raises(TrainingError, match=r"nan in epoch 1 \(learning_rate 0.1; none before it was finite\)"):
+        follow(iter([math.nan]), {}, epochs=10)
+
+
 def test_listener_hears_every_epoch() -> None:
     heard: list[EpochEvent] = []
-    run_epochs(
-        EpochConfig(epochs=4, eval_every=3),
-        epoch=lambda: 1.0,
-        score=lambda: lambda users: np.zeros((1, 3), dtype=np.float32),
-        snapshot=lambda: None,
-        restore=lambda saved: None,
-        valid=VALID,
-        options=RunOptions(label="x", on_epoch=heard.append),
-        describe="",
-    )
+    options = RunOptions(label="x", on_epoch=heard.append)
+    run_epochs("counting", EpochConfig(epochs=4, eval_every=3), Counting(constant(), {}), VALID, options)
     assert [(event.epoch, event.total, event.label) for event in heard] == [(n, 4, "x") for n in range(1, 5)]
     assert ["valid_ndcg@10" in event.metrics for event in heard] == [False, False, True, True]
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["bprmf", "lightgcn"])
+@pytest.mark.parametrize("killed_after", [3, 12])
+def test_interrupted_training_goes_on_and_ends_in_the_same_bytes(
+    name: str, killed_after: int, planted_split: Split, tmp_path: Path
+) -> None:
+    def train(options: RunOptions) -> tuple[History, bytes]:
+        model = MODELS[name].build(MODELS[name].configure(name, {"embedding_size": 8, "epochs": 20, "eval_every": 4}))
+        history = model.fit(planted_split.train, RankingTask.valid(planted_split.train, planted_split.valid), options)
+        return history, b"".join(array.tobytes() for array in model.state().values())
+
+    def die(event: EpochEvent, /) -> None:
+        heard.append(event.epoch)
+        if event.epoch == killed_after + 1:
+            raise Killed
+
+    heard: list[int] = []
+    options = RunOptions(3, "cpu", checkpoints=tmp_path, checkpoint_seconds=0)
+    undisturbed = train(RunOptions(3, "cpu"))
+    with pytest.raises(Killed):
+        train(replace(options, on_epoch=die))
+    assert len(list(tmp_path.iterdir())) == 1
+    heard.clear()
+    again = train(replace(options, on_epoch=lambda event: heard.append(event.epoch)))
+    assert heard[0] == killed_after + 1
+    assert again[1] == undisturbed[1]
+    assert again[0].rows == undisturbed[0].rows
+    assert again[0].best_epoch == undisturbed[0].best_epoch
+    assert not list(tmp_path.iterdir())
+
+
+def test_checkpoint_of_another_seed_or_one_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    options = RunOptions(0, "cpu", checkpoints=tmp_path)
+    checkpoint = Checkpoint.of(options, "m", EpochConfig(), ONE, None)
+    checkpoint.save(7, {"a": np.arange(3)}, None, {"rows": []})
+    saved = checkpoint.load()
+    assert saved is not None
+    assert (saved.epoch, saved.best, saved.state["a"].tolist()) == (7, None, [0, 1, 2])
+    for other in (replace(options, seed=1), replace(options, checkpoints=None)):
+        assert Checkpoint.of(other, "m", EpochConfig(), ONE, None).load() is None
+    assert Checkpoint.of(options, "m", EpochConfig(epochs=9), ONE, None).load() is None
+    assert checkpoint.path is not None
+    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:40])
+    assert checkpoint.load() is None
 
 
 def quick(planted_split: Split, **changes: object) -> dict[str, object]:

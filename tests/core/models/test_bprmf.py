@@ -9,8 +9,8 @@ from dconrec_core.types import Interactions, Split
 CONFIG = BPRMFConfig(embedding_size=8)
 
 
-def factors(train: Interactions, seed: int = 0, start: Factors | None = None) -> Factors:
-    return Factors(train, CONFIG, np.random.default_rng(seed), start=start)
+def factors(train: Interactions, seed: int = 0) -> Factors:
+    return Factors(train, CONFIG, np.random.default_rng(seed))
 
 
 def test_loss_falls_from_that_of_a_coin_flip(planted_split: Split) -> None:
@@ -22,32 +22,15 @@ def test_loss_falls_from_that_of_a_coin_flip(planted_split: Split) -> None:
 
 def test_every_epoch_has_an_order_of_its_own(planted_split: Split) -> None:
     trainer = factors(planted_split.train)
-    orders = []
-    for _ in range(3):
-        trainer.epoch()
-        orders.append(trainer.order.tolist())
+    orders = [trainer.triplets.order().tolist() for _ in range(3)]
     assert all(sorted(order) == list(range(480)) for order in orders)
     assert len({tuple(order) for order in [*orders, list(range(480))]}) == 4
-
-
-def test_training_goes_on_from_the_embeddings_of_another_and_leaves_it_alone(planted_split: Split) -> None:
-    first = factors(planted_split.train)
-    for _ in range(20):
-        first.epoch()
-    users, items = first.snapshot()
-    second = factors(planted_split.train, seed=1, start=first)
-    np.testing.assert_array_equal(second.users, users)
-    np.testing.assert_array_equal(second.items, items)
-    fresh = factors(planted_split.train, seed=1)
-    assert second.epoch() < fresh.epoch()
-    np.testing.assert_array_equal(first.users, users)
-    np.testing.assert_array_equal(first.items, items)
 
 
 def test_users_without_interactions_are_not_moved(planted_split: Split) -> None:
     train = planted_split.train.take(planted_split.train.users >= 10)
     trainer = factors(train)
-    users, _ = trainer.snapshot()
+    users = trainer.weights()["users"]
     trainer.epoch()
     np.testing.assert_array_equal(trainer.users[:10], users[:10])
     assert (trainer.users[10:] != users[10:]).any(axis=1).all()
@@ -67,18 +50,18 @@ def test_penalty_keeps_the_embeddings_small(planted_split: Split) -> None:
 def test_epoch_over_no_interaction_does_nothing() -> None:
     """A drawn mask may be empty."""
     trainer = factors(Interactions.of([], [], 3, 4))
-    users, items = trainer.snapshot()
+    users, items = trainer.weights().values()
     assert trainer.epoch() == 0
     np.testing.assert_array_equal(trainer.users, users)
     np.testing.assert_array_equal(trainer.items, items)
 
 
-def test_snapshot_is_a_copy(planted_split: Split) -> None:
+def test_weights_are_copies(planted_split: Split) -> None:
     trainer = factors(planted_split.train)
-    users, items = trainer.snapshot()
-    kept = users.copy()
+    weights = trainer.weights()
+    kept = weights["users"].copy()
     trainer.epoch()
-    np.testing.assert_array_equal(users, kept)
-    trainer.restore((users, items))
+    np.testing.assert_array_equal(weights["users"], kept)
+    trainer.restore(weights)
     everyone = np.arange(60, dtype=np.int32)
-    np.testing.assert_allclose(trainer.score()(everyone), users @ items.T, rtol=1e-6)
+    np.testing.assert_allclose(trainer.score()(everyone), weights["users"] @ weights["items"].T, rtol=1e-6)

@@ -1,5 +1,6 @@
 """The torch versions that run on CUDA, exercised on the CPU; the graph; EASE against a dense inverse."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import torch
 
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models._graph import Graph
-from dconrec_core.models.bprmf import BPRMFConfig, TorchFactors
-from dconrec_core.models.ease import ease_weights
+from dconrec_core.models.bprmf import BPRMFConfig, Factors, TorchFactors
+from dconrec_core.models.ease import ease_weights, invert_on_device, lower_gram
 from dconrec_core.models.lightgcn import CompiledPropagation, LightGCNConfig, TorchPropagation
+from dconrec_core.training import Trainer
 from dconrec_core.types import Interactions, Split
 
 CPU = torch.device("cpu")
@@ -27,7 +29,7 @@ def test_bprmf_in_torch_learns_in_batches(planted_split: Split) -> None:
 def test_bprmf_in_torch_restores_what_it_saved(planted_split: Split) -> None:
     trainer = TorchFactors(planted_split.train, BPRMFConfig(), np.random.default_rng(0), CPU)
     users = np.arange(60, dtype=np.int32)
-    saved, before = trainer.snapshot(), trainer.score()(users)
+    saved, before = trainer.weights(), trainer.score()(users)
     trainer.epoch()
     assert not np.allclose(trainer.score()(users), before)
     trainer.restore(saved)
@@ -37,7 +39,7 @@ def test_bprmf_in_torch_restores_what_it_saved(planted_split: Split) -> None:
 def test_lightgcn_in_torch_learns_and_restores(planted_split: Split) -> None:
     config = LightGCNConfig(embedding_size=16, batch_size=256)
     trainer = TorchPropagation(planted_split.train, config, np.random.default_rng(0), CPU)
-    saved, users = trainer.snapshot(), np.arange(60, dtype=np.int32)
+    saved, users = trainer.weights(), np.arange(60, dtype=np.int32)
     before = trainer.score()(users)
     losses = [trainer.epoch() for _ in range(30)]
     assert losses[-1] < losses[0] / 2
@@ -92,12 +94,52 @@ def test_graph_is_the_normalised_adjacency() -> None:
     np.testing.assert_allclose(dense, expected, atol=1e-7)
 
 
-@pytest.mark.parametrize("penalty", [1.0, 50.0])
+@pytest.mark.parametrize("penalty", [1e-3, 1.0, 50.0])
 def test_ease_is_the_dense_inverse_with_a_zero_diagonal(penalty: float) -> None:
-    rows = (np.random.default_rng(0).random((30, 8)) < 0.4).astype(np.float64)
-    gram = rows.T @ rows
-    inverse = np.linalg.inv(gram + penalty * np.eye(8))
-    expected = np.eye(8) - inverse / np.diag(inverse)
-    weights = ease_weights(torch.from_numpy(gram), penalty).numpy()
-    np.testing.assert_allclose(weights, expected, atol=1e-10)
+    rows = np.random.default_rng(0).random((90, 70)) < 0.4
+    train = Interactions.of(*np.nonzero(rows), 90, 70)
+    inverse = np.linalg.inv(rows.astype(np.float64).T @ rows + penalty * np.eye(70))
+    expected = np.eye(70) - inverse / np.diag(inverse)
+    weights = ease_weights(lower_gram(train), penalty, CPU)
+    np.testing.assert_allclose(weights, expected, atol=1e-4)
     np.testing.assert_array_equal(np.diag(weights), 0)
+
+
+def test_ease_on_a_device_is_ease(planted_split: Split) -> None:
+    gram = lower_gram(planted_split.train)
+    ours = ease_weights(gram.copy(), 10.0, CPU)
+    whole = gram + 10 * np.eye(len(gram), dtype=np.float32)
+    theirs = invert_on_device(torch.from_numpy(whole))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_gram_counts_the_users_that_two_items_share() -> None:
+    gram = lower_gram(Interactions.of([0, 0, 1, 1, 1, 3], [0, 2, 0, 1, 2, 1], 4, 4))
+    assert gram.tolist() == [[2, 0, 0, 0], [1, 2, 0, 0], [2, 1, 2, 0], [0, 0, 0, 0]]
+
+
+def everything(trainer: Trainer) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in trainer.state().items()}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda train: Factors(train, BPRMFConfig(), np.random.default_rng(0)),
+        lambda train: TorchFactors(train, BPRMFConfig(batch_size=64), np.random.default_rng(0), CPU),
+        lambda train: CompiledPropagation(train, LightGCNConfig(batch_size=64), np.random.default_rng(0)),
+        lambda train: TorchPropagation(train, LightGCNConfig(batch_size=64), np.random.default_rng(0), CPU),
+    ],
+)
+def test_training_goes_on_from_its_state_to_the_same_bytes(
+    start: Callable[[Interactions], Trainer], planted_split: Split
+) -> None:
+    whole, first, second = (start(planted_split.train) for _ in range(3))
+    for _ in range(5):
+        whole.epoch()
+    for _ in range(2):
+        first.epoch()
+    second.resume({name: array.copy() for name, array in first.state().items()})
+    for _ in range(3):
+        second.epoch()
+    assert everything(whole) == everything(second)

@@ -1,11 +1,13 @@
 """Full ranking over the whole catalogue: score, mask what was seen, rank, measure. No sampled candidates."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from dconrec_core.errors import DataError
 from dconrec_core.kernels import top_k
@@ -84,6 +86,8 @@ class RankingTask:
 def top_items(score: ScoreFunction, seen: Interactions, users: IntArray, k: int) -> npt.NDArray[np.int32]:
     """The ``k`` best items of each user that are not in ``seen``, scored block by block.
 
+    Where a block does not fit into memory it is halved, with a warning; the ranking does not depend on it.
+
     Args:
         score: What to rank by.
         seen: Masked interactions.
@@ -92,10 +96,24 @@ def top_items(score: ScoreFunction, seen: Interactions, users: IntArray, k: int)
 
     Returns:
         Item ids int32 ``[n, k]``, best first, ties by the lower id; −1 where a user has fewer unseen items.
+
+    Raises:
+        MemoryError: Not even a single user's scores fit (``torch.OutOfMemoryError`` on a device).
     """
-    block = max(1, BLOCK_CELLS // seen.n_items)
+    block, start = max(1, BLOCK_CELLS // seen.n_items), 0
     ranked = np.empty((len(users), k), dtype=np.int32)
-    for start in range(0, len(users), block):
+    while start < len(users):
         part = users[start : start + block]
-        ranked[start : start + block] = top_k(score(part), seen.indptr, seen.items, part, k)
+        try:
+            ranked[start : start + block] = top_k(score(part), seen.indptr, seen.items, part, k)
+        except (MemoryError, torch.OutOfMemoryError):
+            if len(part) == 1:
+                raise
+            block = len(part) // 2
+            message = (
+                f"scores of {len(part)} users x {seen.n_items} items do not fit into memory; going on with {block}"
+            )
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            continue
+        start += block
     return ranked

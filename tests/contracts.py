@@ -15,6 +15,8 @@ from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interact
 QUICK: dict[str, dict[str, Any]] = {
     "bprmf": {"embedding_size": 16, "epochs": 60, "weight_decay": 0.01},
     "lightgcn": {"embedding_size": 16, "epochs": 40, "batch_size": 256},
+    "ngcf": {"embedding_size": 16, "epochs": 40, "batch_size": 128},
+    "xsimgcl": {"embedding_size": 16, "epochs": 40, "batch_size": 128, "noise": 0.1, "contrast_weight": 0.05},
     "ease": {"regularization": [10.0, 100.0]},
     "dconrec": {"outer_epochs": 6, "refresh": 3, "warm_epochs": 5, "tail_threshold": 0},
     "dconrec-paper": {"outer_epochs": 4, "tail_threshold": 0},

@@ -4,11 +4,15 @@ from dconrec_core.models.base import Recommender
 from dconrec_core.models.bprmf import BPRMF, BPRMFConfig
 from dconrec_core.models.ease import EASE, EASEConfig
 from dconrec_core.models.lightgcn import LightGCN, LightGCNConfig
+from dconrec_core.models.ngcf import NGCF, NGCFConfig
+from dconrec_core.models.xsimgcl import XSimGCL, XSimGCLConfig
 from dconrec_core.registry import Entry
 
 MODELS: dict[str, Entry[Recommender]] = {
     "bprmf": Entry(BPRMFConfig, BPRMF),
     "lightgcn": Entry(LightGCNConfig, LightGCN),
+    "ngcf": Entry(NGCFConfig, NGCF),
+    "xsimgcl": Entry(XSimGCLConfig, XSimGCL),
     "ease": Entry(EASEConfig, EASE),
 }
 

@@ -8,10 +8,15 @@ import pytest
 import torch
 
 from dconrec_core.evaluation import RankingTask
+from dconrec_core.models._factors import Triplets
 from dconrec_core.models._graph import Graph
+from dconrec_core.models._noise import perturb
 from dconrec_core.models.bprmf import BPRMFConfig, Factors, TorchFactors
 from dconrec_core.models.ease import ease_weights, invert_on_device, lower_gram
 from dconrec_core.models.lightgcn import CompiledPropagation, LightGCNConfig, TorchPropagation
+from dconrec_core.models.ngcf import NGCFConfig
+from dconrec_core.models.ngcf import Propagation as NeuralPropagation
+from dconrec_core.models.xsimgcl import CompiledContrast, TorchContrast, XSimGCLConfig
 from dconrec_core.training import Trainer
 from dconrec_core.types import Interactions, Split
 
@@ -84,6 +89,54 @@ def test_both_lightgcns_propagate_alike(planted_split: Split) -> None:
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def triplets_of(train: Interactions, size: int = 100) -> tuple[np.ndarray, ...]:
+    users, positives, negatives = Triplets(train, np.random.default_rng(1)).epoch()[:, :size]
+    return users, positives + np.int32(train.n_users), negatives + np.int32(train.n_users)
+
+
+@pytest.mark.parametrize("contrast_layer", [1, 2, 3])
+def test_xsimgcl_gradient_is_that_of_autograd(contrast_layer: int, planted_split: Split) -> None:
+    """Without noise, which is another in the two engines; it is constant, so it has no part in the derivative."""
+    config = XSimGCLConfig(embedding_size=8, noise=0, contrast_layer=contrast_layer, contrast_size=60)
+    compiled = CompiledContrast(planted_split.train, config, np.random.default_rng(0))
+    readable = TorchContrast(planted_split.train, config, np.random.default_rng(0), CPU)
+    triplets = triplets_of(planted_split.train)
+    loss, penalty = readable.losses(*(torch.from_numpy(ids).long() for ids in triplets))
+    ((loss + penalty) / 100).backward()
+    ours, pulled = compiled.gradients(*triplets)
+    assert ours == pytest.approx(loss.item(), rel=1e-5)
+    assert readable.base.grad is not None
+    np.testing.assert_allclose(pulled + compiled.penalty, readable.base.grad.numpy(), atol=1e-6)
+
+
+def test_noise_of_xsimgcl_has_its_length_and_keeps_every_sign(planted_split: Split) -> None:
+    layer = np.random.default_rng(0).standard_normal((50, 16)).astype(np.float32)
+    moved, total = layer.copy(), layer.copy()
+    perturb(moved, total, np.float32(0.3), np.array([1], dtype=np.uint64))
+    np.testing.assert_allclose(np.linalg.norm(moved - layer, axis=1), 0.3, rtol=1e-4)
+    assert (np.sign(moved) == np.sign(layer)).all()
+    assert (np.abs(moved) >= np.abs(layer)).all()
+    np.testing.assert_array_equal(moved, total)
+    directions = (moved - layer) / 0.3
+    assert len(np.unique(directions.round(5), axis=0)) == 50
+
+
+def test_ngcf_gradients_in_closed_form_are_those_of_autograd(planted_split: Split) -> None:
+    config = NGCFConfig(embedding_size=8, dropout=0)
+    triplets = triplets_of(planted_split.train)
+    found = []
+    for backward in ("compiled_backward", "backward"):
+        trainer = NeuralPropagation(planted_split.train, config, np.random.default_rng(0), CPU)
+        if backward == "backward":  # the sparse product of CUDA, too
+            trainer.adjacency = trainer.graph.torch(CPU)
+        loss = getattr(trainer, backward)(*(torch.from_numpy(ids).long() for ids in triplets))
+        found.append((float(loss), {name: value.grad.numpy() for name, value in trainer.parameters.items()}))
+    (ours, by_hand), (theirs, by_autograd) = found
+    assert ours == pytest.approx(theirs, rel=1e-5)
+    for name, gradient in by_hand.items():
+        np.testing.assert_allclose(gradient, by_autograd[name], atol=1e-6)
+
+
 def test_graph_is_the_normalised_adjacency() -> None:
     # user 0 has both items, user 1 has item 0, user 2 is alone
     graph = Graph.of(Interactions.of([0, 0, 1], [0, 1, 0], 3, 2))
@@ -129,6 +182,9 @@ def everything(trainer: Trainer) -> dict[str, bytes]:
         lambda train: TorchFactors(train, BPRMFConfig(batch_size=64), np.random.default_rng(0), CPU),
         lambda train: CompiledPropagation(train, LightGCNConfig(batch_size=64), np.random.default_rng(0)),
         lambda train: TorchPropagation(train, LightGCNConfig(batch_size=64), np.random.default_rng(0), CPU),
+        lambda train: CompiledContrast(train, XSimGCLConfig(batch_size=64), np.random.default_rng(0)),
+        lambda train: TorchContrast(train, XSimGCLConfig(batch_size=64), np.random.default_rng(0), CPU),
+        lambda train: NeuralPropagation(train, NGCFConfig(batch_size=64), np.random.default_rng(0), CPU),
     ],
 )
 def test_training_goes_on_from_its_state_to_the_same_bytes(

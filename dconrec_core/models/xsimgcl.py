@@ -1,0 +1,225 @@
+"""XSimGCL: LightGCN with noisy layers that are contrasted with one another (Yu et al., TKDE 2023, arXiv:2209.02544)."""
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from dconrec_core.checkpoint import Arrays
+from dconrec_core.device import mixed_precision, resolve_device
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.kernels import adam_step, bpr_gradient, spmm
+from dconrec_core.models._factors import FactorScores
+from dconrec_core.models._noise import perturb
+from dconrec_core.models.lightgcn import CompiledPropagation, LightGCNConfig, TorchPropagation
+from dconrec_core.options import RunOptions
+from dconrec_core.rng import numpy_rng
+from dconrec_core.training import History, run_epochs
+from dconrec_core.types import FloatArray, IntArray, Interactions
+
+
+class XSimGCLConfig(LightGCNConfig):
+    """Settings of XSimGCL: LightGCN's, and those of the contrast."""
+
+    contrast_layer: int = Field(1, ge=1)
+    """Layer that the final embeddings are contrasted with, l* in the paper."""
+    contrast_weight: float = Field(0.2, ge=0)
+    """Weight λ of the contrastive loss beside the BPR loss."""
+    contrast_size: int = Field(1024, ge=1)
+    """Triplets of a step whose distinct users and items are contrasted: the loss costs its square."""
+    temperature: float = Field(0.2, gt=0)
+    """Temperature τ of the contrast."""
+    noise: float = Field(0.2, ge=0)
+    """Length ε of the random step at each layer."""
+
+    @model_validator(mode="after")
+    def _layer_exists(self) -> Self:
+        if self.contrast_layer > self.n_layers:
+            raise ValueError(f"contrast_layer {self.contrast_layer} is above n_layers {self.n_layers}")
+        return self
+
+
+class CompiledContrast(CompiledPropagation):
+    """An XSimGCL in training on the CPU: closed-form gradients, no autograd.
+
+    The noise does not depend on the embeddings but through their signs, whose derivative is 0, so that propagation is
+    linear: gradients with respect to the layers are pulled back to the initial embeddings by one product a layer.
+    """
+
+    config: XSimGCLConfig
+
+    def __init__(self, train: Interactions, config: XSimGCLConfig, rng: np.random.Generator) -> None:
+        super().__init__(train, config, rng)
+        self.buffers = [np.empty_like(self.base) for _ in range(config.n_layers + 2)]
+
+    def final(self) -> FloatArray:
+        """Mean of the layers above the initial one, without noise; float32 ``[n_nodes, d]``."""
+        return self.layers(noise=0.0)[0].copy()
+
+    def layers(self, noise: float) -> tuple[FloatArray, FloatArray]:
+        """The mean of all layers and the layer to contrast it with: buffers that the next call overwrites."""
+        mean, *layers, _ = self.buffers
+        mean[:] = 0
+        current = self.base
+        for layer in layers:
+            self._product(current, layer, mean)
+            if noise > 0:
+                perturb(layer, mean, np.float32(noise), self.triplets.random)
+            current = layer
+        mean /= len(layers)
+        return mean, layers[self.config.contrast_layer - 1]
+
+    def step(self, users: IntArray, positives: IntArray, negatives: IntArray) -> float:
+        """One Adam step on a batch of triplets of node ids; returns the sum of their losses before it."""
+        loss, pulled = self.gradients(users, positives, negatives)
+        self.steps += 1
+        rate = np.float32(self.config.learning_rate)
+        adam_step(self.base, pulled, self.penalty, self.first, self.second, self.steps, rate)
+        return loss
+
+    def gradients(self, users: IntArray, positives: IntArray, negatives: IntArray) -> tuple[float, FloatArray]:
+        """The batch's summed loss and the gradient of its mean; that of the penalty is left in ``self.penalty``."""
+        config = self.config
+        mean, layer = self.layers(config.noise)
+        decay = np.float32(config.weight_decay)
+        loss = float(bpr_gradient(users, positives, negatives, mean, self.base, decay, self.gradient, self.penalty))
+        at_layer: list[tuple[IntArray, FloatArray]] = []
+        for batch in (users, positives) if config.contrast_weight > 0 else ():
+            # The order is random, so that the first of a batch are what a smaller batch would be.
+            nodes = np.unique(batch[: config.contrast_size])
+            contrast, by_mean, by_layer = info_nce(mean[nodes], layer[nodes], config.temperature)
+            loss += config.contrast_weight * len(users) * contrast
+            self.gradient[nodes] += config.contrast_weight * by_mean
+            at_layer.append((nodes, config.contrast_weight * by_layer))
+        self.gradient /= config.n_layers
+        return loss, self._pull_back(at_layer)
+
+    def _pull_back(self, at_layer: list[tuple[IntArray, FloatArray]]) -> FloatArray:
+        """From the gradient of every layer, and rows that one of them has beside it, to that of the initial values."""
+        pulled, total, product = self.buffers[:3]
+        pulled[:] = self.gradient
+        for layer in range(self.config.n_layers, 0, -1):
+            if layer == self.config.contrast_layer:
+                for nodes, rows in at_layer:
+                    pulled[nodes] += rows
+            total[:] = self.gradient if layer > 1 else 0
+            self._product(pulled, product, total)
+            pulled, total = total, pulled
+        return pulled
+
+    def _product(self, dense: FloatArray, product: FloatArray, total: FloatArray) -> None:
+        spmm(self.graph.indptr, self.graph.indices, self.graph.values, dense, product, total)
+
+
+def info_nce(first: FloatArray, second: FloatArray, temperature: float) -> tuple[float, FloatArray, FloatArray]:
+    """InfoNCE in closed form: row i of ``first`` should be nearer to row i of ``second`` than to the other rows.
+
+    Args:
+        first: float32 ``[n, d]``; compared by cosine.
+        second: float32 ``[n, d]``.
+        temperature: τ; cosines are divided by it.
+
+    Returns:
+        Mean loss, and its gradients with respect to both.
+    """
+    length, other_length = (np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (first, second))
+    a, b = first / length, second / other_length
+    shares = torch.softmax(torch.from_numpy(a @ b.T).div_(temperature), dim=1).numpy()  # NumPy's exp takes 4 times that
+    own = np.maximum(shares.diagonal(), np.finfo(np.float32).tiny)
+    scale = np.float32(1 / (temperature * len(a)))
+    by_a, by_b = (shares @ b - b) * scale, (shares.T @ a - a) * scale
+    by_first = (by_a - a * (a * by_a).sum(axis=1, keepdims=True)) / length
+    by_second = (by_b - b * (b * by_b).sum(axis=1, keepdims=True)) / other_length
+    return float(-np.log(own).mean()), by_first, by_second
+
+
+class TorchContrast(TorchPropagation):
+    """The same training by autograd, for CUDA and as the readable oracle of the closed form."""
+
+    config: XSimGCLConfig
+
+    def __init__(
+        self, train: Interactions, config: XSimGCLConfig, rng: np.random.Generator, device: torch.device
+    ) -> None:
+        super().__init__(train, config, rng, device)
+        self.generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
+
+    def final(self) -> torch.Tensor:
+        """Mean of the layers above the initial one, without noise, ``[n_nodes, d]``."""
+        return self.layers(noise=0.0)[0]
+
+    def layers(self, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean of all layers and the layer to contrast it with."""
+        layers = [self.base]
+        for _ in range(self.config.n_layers):
+            current = self.adjacency @ layers[-1]
+            if noise > 0:
+                current = current + noise * self.directions(current)
+            layers.append(current)
+        return torch.stack(layers[1:]).mean(dim=0), layers[self.config.contrast_layer]
+
+    def directions(self, layer: torch.Tensor) -> torch.Tensor:
+        """A random unit vector for each row, in the orthant of the row."""
+        noise = torch.rand(layer.shape, generator=self.generator, device=self.device)
+        return torch.sign(layer.detach()) * torch.nn.functional.normalize(noise)
+
+    def losses(
+        self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Summed loss and summed L2 penalty of a batch."""
+        config = self.config
+        mean, layer = self.layers(config.noise)
+        margin = (mean[users] * (mean[positives] - mean[negatives])).sum(dim=1)
+        loss = torch.nn.functional.softplus(-margin).sum()
+        for batch in (users, positives):
+            contrast = self.contrast(batch[: config.contrast_size], mean, layer)
+            loss = loss + config.contrast_weight * len(users) * contrast
+        touched = self.base[torch.cat((users, positives, negatives))]
+        return loss, config.weight_decay / 2 * touched.square().sum()
+
+    def contrast(self, nodes: torch.Tensor, mean: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:
+        """InfoNCE of the distinct ``nodes``, without waiting for how many there are."""
+        nodes = nodes.sort().values
+        repeated = torch.cat((nodes.new_zeros(1, dtype=torch.bool), nodes[1:] == nodes[:-1]))
+        first, second = (torch.nn.functional.normalize(embeddings[nodes]) for embeddings in (mean, layer))
+        with mixed_precision(self.device):
+            cosines = first @ second.T
+        logits = (cosines.float() / self.config.temperature).masked_fill(repeated, -torch.inf)
+        # A repeated row has no column of its own; what it says is multiplied by 0, and so must be finite.
+        own = (first * second).sum(dim=1) / self.config.temperature
+        losses = torch.logsumexp(logits, dim=1) - own
+        return losses.masked_fill(repeated, 0).sum() / (~repeated).sum()
+
+    def state(self) -> Arrays:
+        """See ``Trainer.state``."""
+        return {**super().state(), "generator": self.generator.get_state().numpy()}
+
+    def resume(self, state: Arrays) -> None:
+        """See ``Trainer.resume``."""
+        super().resume(state)
+        self.generator.set_state(torch.from_numpy(state["generator"].copy()))
+
+
+class XSimGCL(FactorScores):
+    """Light graph convolution with a contrastive loss."""
+
+    def __init__(self, config: XSimGCLConfig) -> None:
+        self.config = config
+
+    def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
+        """See ``Recommender.fit``."""
+        rng, device = numpy_rng(options.seed, "xsimgcl"), resolve_device(options.device)
+        trainer: CompiledContrast | TorchContrast
+        if device.type == "cpu":
+            trainer = CompiledContrast(train, self.config, rng)
+        else:
+            trainer = TorchContrast(train, self.config, rng, device)
+        history = run_epochs("xsimgcl", self.config, trainer, valid, options)
+        self.user_factors, self.item_factors = (np.ascontiguousarray(table) for table in trainer.factors())
+        return history
+
+    @staticmethod
+    def search_space() -> list[dict[str, Any]]:
+        """How much is contrasted, and how much the embeddings are held back."""
+        return [{}, {"contrast_weight": 0.1}, {"contrast_weight": 0.5}, {"weight_decay": 0.0005}, {"n_layers": 2}]

@@ -4,6 +4,7 @@ from dconrec_core.models.base import Recommender
 from dconrec_core.models.bprmf import BPRMF, BPRMFConfig
 from dconrec_core.models.ease import EASE, EASEConfig
 from dconrec_core.models.lightgcn import LightGCN, LightGCNConfig
+from dconrec_core.models.multvae import MultVAE, MultVAEConfig
 from dconrec_core.models.ngcf import NGCF, NGCFConfig
 from dconrec_core.models.xsimgcl import XSimGCL, XSimGCLConfig
 from dconrec_core.registry import Entry
@@ -14,6 +15,7 @@ MODELS: dict[str, Entry[Recommender]] = {
     "ngcf": Entry(NGCFConfig, NGCF),
     "xsimgcl": Entry(XSimGCLConfig, XSimGCL),
     "ease": Entry(EASEConfig, EASE),
+    "multvae": Entry(MultVAEConfig, MultVAE),
 }
 
 __all__ = ["MODELS", "Recommender"]

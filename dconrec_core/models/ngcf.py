@@ -12,7 +12,7 @@ from dconrec_core.evaluation import RankingTask, ScoreFunction
 from dconrec_core.kernels import bpr_gradient, spmm
 from dconrec_core.models._adam import adam_state, restore_adam
 from dconrec_core.models._factors import FactorScores, Triplets, initial_factors
-from dconrec_core.models._graph import Graph
+from dconrec_core.models._graph import Graph, default_batch
 from dconrec_core.models.base import EpochConfig
 from dconrec_core.options import RunOptions
 from dconrec_core.rng import numpy_rng
@@ -30,14 +30,15 @@ class NGCFConfig(EpochConfig):
     """Hops of the propagation, each with weights of its own."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of each layer's numbers that a training step leaves out (message dropout)."""
-    learning_rate: float = Field(0.01, gt=0)
+    learning_rate: float = Field(0.003, gt=0)
     """Step size of Adam."""
     weight_decay: float = Field(0.001, ge=0)
-    """L2 penalty on the initial embeddings of each triplet."""
-    init_scale: float = Field(0.1, gt=0)
-    """Standard deviation of the initial embeddings."""
+    """L2 penalty on the final embeddings of each triplet."""
+    init_scale: float = Field(0.02, gt=0)
+    """Standard deviation of the initial embeddings: small beside the layers, whose rows have length 1."""
     batch_size: int | None = Field(None, ge=1)
-    """Triplets a step, each of which propagates over the whole graph; `null`: a twelfth of them, at least 4096."""
+    """Triplets a step, each of which propagates over the whole graph; by default a twelfth of an epoch, at least
+    4096."""
 
 
 class Neighbours(torch.autograd.Function):
@@ -112,7 +113,7 @@ class Propagation:
         nodes = self.triplets.epoch()
         nodes[1:] += self.train.n_users
         loss = torch.zeros((), device=self.device)
-        size = self.config.batch_size or max(4096, -(-len(self.train) // 12))
+        size = self.config.batch_size or default_batch(len(self.train))
         for batch in torch.from_numpy(nodes).to(self.device).long().split(size, dim=1):
             loss += self.step(*batch)
         return float(loss) / max(len(self.train), 1)
@@ -203,4 +204,4 @@ class NGCF(FactorScores):
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
         """Weight decay must follow the training set; see BPRMF."""
-        return [{}, {"weight_decay": 0.0005}, {"weight_decay": 0.002}, {"n_layers": 2}, {"dropout": 0.3}]
+        return [{}, {"weight_decay": 0.0003}, {"weight_decay": 0.003}, {"n_layers": 2}, {"dropout": 0.3}]

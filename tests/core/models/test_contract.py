@@ -16,7 +16,7 @@ every_model = pytest.mark.parametrize("name", sorted(MODELS))
 
 
 def test_sweep_covers_the_registry() -> None:
-    assert sorted(MODELS) == ["bprmf", "ease", "lightgcn", "ngcf", "xsimgcl"]
+    assert sorted(MODELS) == ["bprmf", "ease", "lightgcn", "multvae", "ngcf", "xsimgcl"]
 
 
 @every_model
@@ -110,7 +110,7 @@ def test_cuda_by_name_where_there_is_none(name: str, planted_split: Split, monke
         model.fit(planted_split.train, None, RunOptions(device="cuda"))
 
 
-@pytest.mark.parametrize("name", ["bprmf", "lightgcn", "ngcf", "xsimgcl"])
+@pytest.mark.parametrize("name", ["bprmf", "lightgcn", "multvae", "ngcf", "xsimgcl"])
 def test_diverged_training_stops_and_says_what_to_change(name: str, planted_split: Split) -> None:
     message = (
         rf"{name}: the loss is (nan|inf) in epoch 1 \(learning_rate 1e\+25, weight_decay .*; lower the learning rate"

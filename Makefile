@@ -14,7 +14,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs bench-quality wheel clean
+.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs bench-quality bench-speed peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,18 @@ docs: env ## write the tables of README.md and docs/ from benchmarks/results/
 
 bench-quality: env ## every figure of quality.json: dconrec and the baselines, three seeds (an hour or more)
 	@$(BIN)/python -m benchmarks.quality
+
+PEERS := .venv-peers
+
+peers: ## the environment of the libraries that we are compared with, apart from ours
+	@python3 -m venv $(PEERS)
+	@$(PEERS)/bin/pip install --quiet -r benchmarks/peers.txt
+	@$(PEERS)/bin/pip install --quiet --no-deps recbole==1.2.1
+
+DATA ?= data/input
+
+bench-speed: env peers ## our engines beside their peers, on the files in DATA (hours)
+	@$(BIN)/python -m benchmarks.speed --data $(DATA)
 
 wheel: env ## the core as a wheel, in dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -110,12 +110,13 @@ class Propagation:
 
     def epoch(self) -> float:
         """See ``Trainer.epoch``."""
-        nodes = self.triplets.epoch()
-        nodes[1:] += self.train.n_users
-        loss = torch.zeros((), device=self.device)
         size = self.config.batch_size or default_batch(len(self.train))
-        for batch in torch.from_numpy(nodes).to(self.device).long().split(size, dim=1):
-            loss += self.step(*batch)
+        triplets = self.triplets.epoch()
+        triplets[1:] += self.train.n_users
+        nodes = torch.from_numpy(triplets).to(self.device).long()
+        loss = torch.zeros((), device=self.device)
+        for start in range(0, len(self.train), size):
+            loss += self.step(*nodes[:, start : start + size])
         return float(loss) / max(len(self.train), 1)
 
     def step(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:

@@ -125,13 +125,16 @@ def info_nce(first: FloatArray, second: FloatArray, temperature: float) -> tuple
     """
     length, other_length = (np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (first, second))
     a, b = first / length, second / other_length
-    shares = torch.softmax(torch.from_numpy(a @ b.T).div_(temperature), dim=1).numpy()  # NumPy's exp takes 4 times that
-    own = np.maximum(shares.diagonal(), np.finfo(np.float32).tiny)
+    cosines = a @ b.T
+    shares = torch.softmax(torch.from_numpy(cosines) / temperature, dim=1).numpy()  # NumPy's exp takes 4 times that
+    # The logarithm of a row's sum, from its largest share: its own may have vanished.
+    sums = cosines.max(axis=1) / temperature - np.log(shares.max(axis=1))
+    loss = float((sums - cosines.diagonal() / temperature).mean())
     scale = np.float32(1 / (temperature * len(a)))
     by_a, by_b = (shares @ b - b) * scale, (shares.T @ a - a) * scale
     by_first = (by_a - a * (a * by_a).sum(axis=1, keepdims=True)) / length
     by_second = (by_b - b * (b * by_b).sum(axis=1, keepdims=True)) / other_length
-    return float(-np.log(own).mean()), by_first, by_second
+    return loss, by_first, by_second
 
 
 class TorchContrast(TorchPropagation):

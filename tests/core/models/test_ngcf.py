@@ -1,4 +1,6 @@
-"""NGCF: its propagation against a readable version, dropout, batches; gradients and resuming are in ``test_engines``."""
+"""NGCF: its propagation against a readable version, dropout, batches; its gradients are in ``test_engines``."""
+
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def test_epoch_visits_everything_once_in_batches(
     assert trainer.epoch() == 1
     assert len(batches) == steps
     train = planted_split.train
-    assert sorted(sum(batches, [])) == list(zip(train.users.tolist(), train.items.tolist(), strict=True))
+    assert sorted(chain.from_iterable(batches)) == list(zip(train.users.tolist(), train.items.tolist(), strict=True))
 
 
 def test_loss_falls_and_no_interaction_is_no_loss(planted_split: Split) -> None:

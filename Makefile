@@ -6,6 +6,9 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+# Folder of the datasets' files, for the benchmarks.
+DATA ?= data/input
 
 # DVC runs `python -m flows.stage`: the environment's python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -14,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs bench-quality bench-speed peers wheel clean
+.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs bench-quality bench-speed bench-scale peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,17 +71,20 @@ docs: env ## write the tables of README.md and docs/ from benchmarks/results/
 bench-quality: env ## every figure of quality.json: dconrec and the baselines, three seeds (an hour or more)
 	@$(BIN)/python -m benchmarks.quality
 
-PEERS := .venv-peers
-
-peers: ## the environment of the libraries that we are compared with, apart from ours
-	@python3 -m venv $(PEERS)
-	@$(PEERS)/bin/pip install --quiet -r benchmarks/peers.txt
-	@$(PEERS)/bin/pip install --quiet --no-deps recbole==1.2.1
-
-DATA ?= data/input
-
-bench-speed: env peers ## our engines beside their peers, on the files in DATA (hours)
+bench-speed: env peers ## our engines beside RecBole and implicit, on the files in DATA (hours)
 	@$(BIN)/python -m benchmarks.speed --data $(DATA)
+
+bench-scale: env ## time and memory at ML-20M's size (minutes)
+	@$(BIN)/python -m benchmarks.scale
+
+# PEERS_PYTHON=… names an environment that is there already.
+peers: $(if $(PEERS_PYTHON),,$(PEERS)/.ready) ## the environment of the libraries that we are compared with, apart from ours
+
+$(PEERS)/.ready: benchmarks/peers.txt tests/reference/requirements.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r benchmarks/peers.txt
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps recbole==1.2.1
+	@touch $@
 
 wheel: env ## the core as a wheel, in dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

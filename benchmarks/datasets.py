@@ -8,11 +8,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from dconrec_core.atomic import atomic_file
-from dconrec_core.data import DATASETS
+from dconrec_core.data import DATASETS, Loader
 from dconrec_core.data.prepare import prepare
 from dconrec_core.data.synthetic import SyntheticConfig, plant
 from dconrec_core.errors import DataError
 from dconrec_core.options import RunOptions
+from dconrec_core.registry import Entry
 from dconrec_core.rng import numpy_rng
 from dconrec_core.splitting import random_split
 from dconrec_core.types import Interactions, Split
@@ -56,10 +57,14 @@ def shaped_like_ml_20m(n_interactions: int) -> Interactions:
     return _planted(SyntheticConfig(n_users=138_493, n_items=26_744, n_interactions=n_interactions, n_clusters=50))
 
 
+def downloaded(entry: Entry[Loader], cache: Path, threshold: float | None) -> Interactions:
+    """The interactions of a registered dataset with its default settings."""
+    raw = entry.build(entry.config_class()).load(cache, RunOptions())
+    return prepare(raw.frame, raw.items, threshold=threshold).interactions
+
+
 def _ml_100k(_: Path, seed: int) -> Split:
-    entry = DATASETS["ml-100k"]
-    raw = entry.build(entry.config_class()).load(CACHE, RunOptions())
-    return random_split(prepare(raw.frame, raw.items, threshold=THRESHOLD).interactions, 0.1, 0.1, seed)
+    return random_split(downloaded(DATASETS["ml-100k"], CACHE, THRESHOLD), 0.1, 0.1, seed)
 
 
 def _ml_1m(data: Path, seed: int) -> Split:
@@ -98,7 +103,7 @@ def _planted(config: SyntheticConfig) -> Interactions:
 
 def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise DataError(f"{path} is missing; put it there or name its folder with --data (docs/data.md)")
+        raise DataError(f"{path} is missing; put it there or name its folder with --data")
     return pd.read_parquet(path)
 
 

@@ -12,12 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.datasets import downloaded
 from benchmarks.results import Results, Row, peak_rss_mb
 from dconrec_core.comparison import Trained, train_and_measure
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.augment import build_pool
 from dconrec_core.data import DATASETS
-from dconrec_core.data.prepare import prepare
 from dconrec_core.errors import DConRecError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
@@ -95,8 +95,7 @@ class Run:
     """Measures rows, and keeps what several of them share: the source of a seed, its full-data trainings, the sets."""
 
     def __init__(self, cache: Path) -> None:
-        raw = DATASETS[DATASET].build(DATASETS[DATASET].config_class()).load(cache, RunOptions())
-        self.interactions = prepare(raw.frame, raw.items, threshold=THRESHOLD, k_core=0).interactions
+        self.interactions = downloaded(DATASETS[DATASET], cache, THRESHOLD)
         self.sources: dict[int, Source] = {}
         self.sets: dict[tuple[int, str], tuple[CondensedDataset, Row]] = {}
         self.full: dict[tuple[int, str], Trained] = {}

@@ -30,8 +30,8 @@ def _below(state, n):
 
 
 @_jit
-def _contains(indices, low, high, item):
-    """Whether sorted ``indices[low:high]`` holds ``item``."""
+def _find(indices, low, high, item):
+    """Where sorted ``indices[low:high]`` holds ``item``; −1 where it does not."""
     while low < high:
         middle = (low + high) >> 1
         if indices[middle] < item:
@@ -39,8 +39,8 @@ def _contains(indices, low, high, item):
         elif indices[middle] > item:
             high = middle
         else:
-            return True
-    return False
+            return middle
+    return -1
 
 
 @_jit
@@ -50,7 +50,7 @@ def _negative(state, indptr, indices, user, n_items):
     item = _below(state, n_items)
     for _ in range(64):
         inside = low < high and item >= indices[low] and item <= indices[high - 1]
-        if not (inside and _contains(indices, low, high, item)):
+        if not (inside and _find(indices, low, high, item) >= 0):
             return item
         item = _below(state, n_items)
     return item
@@ -177,14 +177,8 @@ def _masked_negative(state, indptr, indices, mask, user, n_items):
     """``_negative`` for a user of whose items only those in ``mask`` count."""
     for _ in range(64):
         item = _below(state, n_items)
-        low, high = indptr[user], indptr[user + 1]
-        while low < high:
-            middle = (low + high) >> 1
-            if indices[middle] < item:
-                low = middle + 1
-            else:
-                high = middle
-        if low == indptr[user + 1] or indices[low] != item or not mask[low]:
+        place = _find(indices, indptr[user], indptr[user + 1], item)
+        if place < 0 or not mask[place]:
             return item
     return item
 
@@ -289,6 +283,46 @@ def adam_step(weights, gradient_a, gradient_b, first, second, step, learning_rat
             weights[row, f] -= (
                 learning_rate * first[row, f] * scale_first / (np.sqrt(second[row, f] * scale_second) + tiny)
             )
+
+
+@_inline_jit
+def _hash(word):
+    """32 random bits of a 32-bit counter: the finaliser "lowbias32" of C. Wellons."""
+    word = np.uint32(word ^ (word >> np.uint32(16)))
+    word = np.uint32(word * np.uint32(0x7FEB352D))
+    word = np.uint32(word ^ (word >> np.uint32(15)))
+    word = np.uint32(word * np.uint32(0x846CA68B))
+    return np.uint32(word ^ (word >> np.uint32(16)))
+
+
+@_fast_jit
+def perturb(layer, total, size, state):
+    """Move every row of ``layer`` by ``size`` in a random direction of its own orthant, and ``total`` with it.
+
+    XSimGCL's augmentation: ``sign(x) ⊙ u / ‖u‖`` with u uniform in [0, 1).
+
+    Args:
+        layer: float32 ``[n, d]``, changed in place.
+        total: The running sum that ``layer`` is in, float32 ``[n, d]``, changed alike.
+        size: Length of the step, ε.
+        state: Random stream, uint64 ``[1]``, moved on by n draws.
+    """
+    width = layer.shape[1]
+    noise = np.empty(width, dtype=np.float32)
+    for row in range(layer.shape[0]):
+        key = np.uint32(_next(state) >> np.uint64(32))
+        squares = np.float32(0)
+        for f in range(width):
+            word = _hash(np.uint32(key + np.uint32(f) * np.uint32(0x9E3779B9)))
+            noise[f] = np.float32(np.int32(word >> np.uint32(8)))
+            squares += noise[f] * noise[f]
+        scale = size / np.sqrt(max(squares, np.float32(1)))
+        for f in range(width):
+            value = layer[row, f]
+            step = scale * noise[f]
+            step = step if value > 0 else (-step if value < 0 else np.float32(0))
+            layer[row, f] = value + step
+            total[row, f] += step
 
 
 @_fast_jit

@@ -1,7 +1,7 @@
 """Train a RecBole model on a ready-made split, epoch by epoch, and keep its whole course as JSON.
 
-Runs in the peers' environment (``benchmarks/peers.txt``), which cannot import ``dconrec_core``. Finished epochs are on
-disk at once; a training that was cut off goes on from its last checkpoint.
+Runs in the peers' environment (``benchmarks/peers.txt``), which of ``dconrec_core`` can import what needs nothing but
+Python. Finished epochs are on disk at once; a training that was cut off goes on from its last checkpoint.
 
     python -m benchmarks.peers.recbole_train LightGCN split.npz out.json --settings '{"learning_rate": 0.005}'
 """
@@ -9,7 +9,6 @@ disk at once; a training that was cut off goes on from its last checkpoint.
 import argparse
 import contextlib
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +18,8 @@ import numpy as np
 import torch
 from recbole.utils import get_model, get_trainer, init_seed
 
-from tests.reference._recbole import PARTS, prepare
+from dconrec_core.atomic import atomic_file, write_json
+from tests.reference._recbole import PARTS, forget_propagated, prepare
 
 FIXED = {"embedding_size": 64, "eval_batch_size": 2**24}  # many users a block: the fastest for RecBole
 
@@ -69,15 +69,13 @@ def train(trainer: Any, network: Any, loaders: Any, epochs: int, patience: int, 
                 "now": network.state_dict(), "best": best, "optimizer": trainer.optimizer.state_dict(),
                 "epoch": epoch + 1,
             }  # fmt: skip
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
-            _write(out, course)
+            with atomic_file(checkpoint) as temporary:
+                torch.save(state, temporary)
+            write_json(out, course)
         if top is not None and epoch + 1 - top["epoch"] >= patience:
             break
     network.load_state_dict(best)
-    for cached in ("restore_user_e", "restore_item_e"):  # propagated embeddings are of the last epoch
-        if hasattr(network, cached):
-            setattr(network, cached, None)
+    forget_propagated(network)
     top = max((r for r in rows if "valid_ndcg@10" in r), key=lambda r: r["valid_ndcg@10"])
     tested = trainer.evaluate(loaders["test"], load_best_model=False)
     course |= {
@@ -86,14 +84,8 @@ def train(trainer: Any, network: Any, loaders: Any, epochs: int, patience: int, 
         "ndcg@10": float(tested["ndcg@10"]),
         "recall@20": float(tested["recall@20"]),
     }
-    _write(out, course)
+    write_json(out, course)
     checkpoint.unlink(missing_ok=True)
-
-
-def _write(out: Path, course: dict[str, Any]) -> None:
-    temporary = out.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps(course, indent=1) + "\n")
-    os.replace(temporary, out)
 
 
 def main() -> None:

@@ -10,10 +10,11 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from dconrec_core.device import resolve_device
-from dconrec_core.errors import NotFittedError
+from dconrec_core.errors import NotFittedError, TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import gram as compiled_gram
 from dconrec_core.kernels import inverse_to_weights
+from dconrec_core.models._history import history_of, history_state
 from dconrec_core.models.base import State
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import Config
@@ -71,15 +72,12 @@ class EASE:
         """The item × item weights and the users' histories."""
         if self.weights is None or self.history is None:
             raise NotFittedError("EASE must be fitted or loaded before it can be saved")
-        indptr, items = self.history.indptr.astype(np.int64), self.history.indices.astype(np.int32)
-        return {"weights": self.weights, "history_indptr": indptr, "history_items": items}
+        return {"weights": self.weights, **history_state(self.history)}
 
     def load_state(self, state: State) -> None:
         """The inverse of ``state``."""
         self.weights = np.asarray(state["weights"], dtype=np.float32)
-        items, indptr = state["history_items"], state["history_indptr"]
-        shape = (len(indptr) - 1, len(self.weights))
-        self.history = sparse.csr_array((np.ones(len(items), dtype=np.float32), items, indptr), shape=shape)
+        self.history = history_of(state, len(self.weights))
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
@@ -109,6 +107,9 @@ def ease_weights(gram: FloatArray, penalty: float, device: torch.device) -> Floa
 
     Returns:
         float32 ``[n_items, n_items]``.
+
+    Raises:
+        TrainingError: The matrix is not positive definite in double precision, for a penalty next to 0.
     """
     exact = bool(gram.trace(dtype=np.float64) > penalty * SAFE_CONDITION)
     gram.flat[:: len(gram) + 1] += penalty
@@ -116,7 +117,9 @@ def ease_weights(gram: FloatArray, penalty: float, device: torch.device) -> Floa
         return invert_on_device(torch.from_numpy(gram).to(device, torch.float64 if exact else torch.float32))
     kind, work = ("d", gram.astype(np.float64)) if exact else ("s", gram)
     # LAPACK works in place and by columns: the lower triangle of our rows is its upper one.
-    factor, _ = getattr(lapack, f"{kind}potrf")(work.T, lower=0, overwrite_a=1, clean=0)
+    factor, broke_at = getattr(lapack, f"{kind}potrf")(work.T, lower=0, overwrite_a=1, clean=0)
+    if broke_at:
+        raise TrainingError(f"regularization {penalty} is too small to invert the items' Gram matrix; raise it")
     inverse, _ = getattr(lapack, f"{kind}potri")(factor, lower=0, overwrite_c=1)
     weights = inverse.T
     inverse_to_weights(weights)

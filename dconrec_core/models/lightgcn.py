@@ -7,16 +7,12 @@ import torch
 from pydantic import Field
 
 from dconrec_core.checkpoint import Arrays
-from dconrec_core.device import resolve_device
-from dconrec_core.evaluation import RankingTask, ScoreFunction
+from dconrec_core.evaluation import ScoreFunction
 from dconrec_core.kernels import adam_step, bpr_gradient
-from dconrec_core.models._adam import adam_state, restore_adam
-from dconrec_core.models._factors import FactorScores, Triplets, initial_factors
+from dconrec_core.models._factors import Triplets, initial_factors
 from dconrec_core.models._graph import Graph, average_layers, default_batch
+from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
 from dconrec_core.models.base import EpochConfig
-from dconrec_core.options import RunOptions
-from dconrec_core.rng import numpy_rng
-from dconrec_core.training import History, run_epochs
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
 
@@ -105,101 +101,43 @@ class CompiledPropagation:
         self.steps, self.triplets.random = int(state["steps"][0]), state["random"]
 
 
-class TorchPropagation:
+class TorchPropagation(TorchGraphTraining):
     """The same training by autograd, for CUDA and as the readable oracle of the closed form."""
 
     def __init__(
         self, train: Interactions, config: LightGCNConfig, rng: np.random.Generator, device: torch.device
     ) -> None:
-        self.train, self.config, self.device = train, config, device
         graph = Graph.of(train)
+        base = initial_factors(rng, graph.n_nodes, config.embedding_size, config.init_scale)
+        super().__init__(train, config, graph, {"base": base}, rng, device)
         self.adjacency = graph.torch(device)
-        start = initial_factors(rng, graph.n_nodes, config.embedding_size, config.init_scale)
-        self.base = torch.from_numpy(start).to(device).requires_grad_()
-        self.optimizer = torch.optim.Adam([self.base], lr=config.learning_rate)
-        self.triplets = Triplets(train, rng)
+
+    @property
+    def base(self) -> torch.Tensor:
+        """Initial embeddings, ``[n_nodes, d]``."""
+        return self.parameters["base"]
 
     def final(self) -> torch.Tensor:
         """Propagated embeddings, ``[n_nodes, d]``."""
         return average_layers(self.adjacency, self.base, self.config.n_layers)
 
-    def epoch(self) -> float:
-        """See ``Trainer.epoch``."""
-        nodes = self.triplets.epoch()
-        nodes[1:] += self.train.n_users
-        loss = torch.zeros((), device=self.device)
-        size = self.config.batch_size or default_batch(len(self.train))
-        for batch in torch.from_numpy(nodes).to(self.device).long().split(size, dim=1):
-            loss += self.step(*batch)
-        return float(loss) / max(len(self.train), 1)
-
-    def step(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """One Adam step on a batch of triplets of node ids; returns the sum of their losses before it."""
-        loss, penalty = self.losses(users, positives, negatives)
-        self.optimizer.zero_grad()
-        ((loss + penalty) / len(users)).backward()
-        self.optimizer.step()
-        return loss.detach()
-
     def losses(
         self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed BPR loss and summed L2 penalty of a batch."""
-        final = self.final()
-        margin = (final[users] * (final[positives] - final[negatives])).sum(dim=1)
-        touched = self.base[torch.cat((users, positives, negatives))]
-        return torch.nn.functional.softplus(-margin).sum(), self.config.weight_decay / 2 * touched.square().sum()
-
-    def score(self) -> ScoreFunction:
-        """Dot-product scores of the embeddings as they are now, computed on the device."""
-        with torch.no_grad():
-            final = self.final()
-        users, items = final[: self.train.n_users], final[self.train.n_users :]
-        return lambda ids: (users[torch.from_numpy(ids).to(self.device).long()] @ items.T).cpu().numpy()
-
-    def factors(self) -> tuple[FloatArray, FloatArray]:
-        """Final user and item embeddings, on the CPU."""
-        with torch.no_grad():
-            final = self.final().cpu().numpy()
-        return final[: self.train.n_users], final[self.train.n_users :]
-
-    def weights(self) -> Arrays:
-        """A copy of the initial embeddings, on the CPU."""
-        return {"base": self.base.detach().cpu().numpy().copy()}
-
-    def restore(self, weights: Arrays) -> None:
-        """Put them back."""
-        with torch.no_grad():
-            self.base.copy_(torch.from_numpy(weights["base"]))
-
-    def state(self) -> Arrays:
-        """See ``Trainer.state``."""
-        return {**self.weights(), **adam_state(self.optimizer), "random": self.triplets.random}
-
-    def resume(self, state: Arrays) -> None:
-        """See ``Trainer.resume``."""
-        self.restore(state)
-        restore_adam(self.optimizer, state)
-        self.triplets.random = state["random"]
+        return bpr_losses(self.final(), self.base, (users, positives, negatives), self.config.weight_decay)
 
 
-class LightGCN(FactorScores):
+class LightGCN(GraphModel):
     """Light graph convolution."""
 
-    def __init__(self, config: LightGCNConfig) -> None:
-        self.config = config
+    name = "lightgcn"
 
-    def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
-        """See ``Recommender.fit``."""
-        rng, device = numpy_rng(options.seed, "lightgcn"), resolve_device(options.device)
-        trainer: CompiledPropagation | TorchPropagation
+    def trainer(self, train: Interactions, rng: np.random.Generator, device: torch.device) -> GraphTrainer:
+        """Closed form on the CPU, autograd elsewhere."""
         if device.type == "cpu":
-            trainer = CompiledPropagation(train, self.config, rng)
-        else:
-            trainer = TorchPropagation(train, self.config, rng, device)
-        history = run_epochs("lightgcn", self.config, trainer, valid, options)
-        self.user_factors, self.item_factors = (np.ascontiguousarray(table) for table in trainer.factors())
-        return history
+            return CompiledPropagation(train, self.config, rng)
+        return TorchPropagation(train, self.config, rng, device)
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:

@@ -13,8 +13,9 @@ from dconrec_core.device import mixed_precision, resolve_device
 from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask, ScoreFunction
 from dconrec_core.kernels import shuffle
-from dconrec_core.models._adam import adam_state, restore_adam
 from dconrec_core.models._factors import random_state
+from dconrec_core.models._history import history_of, history_state
+from dconrec_core.models._torch import TorchTraining
 from dconrec_core.models.base import EpochConfig, State
 from dconrec_core.options import RunOptions
 from dconrec_core.rng import numpy_rng
@@ -47,7 +48,7 @@ class MultVAEConfig(EpochConfig):
     """Users a step."""
 
 
-class Autoencoder:
+class Autoencoder(TorchTraining):
     """A MultVAE in training, on either device.
 
     Args:
@@ -60,16 +61,11 @@ class Autoencoder:
     def __init__(
         self, train: Interactions, config: MultVAEConfig, rng: np.random.Generator, device: torch.device
     ) -> None:
-        self.train, self.config, self.device, self.history = train, config, device, train.csr()
+        self.train, self.config, self.history = train, config, train.csr()
         self.users = np.flatnonzero(train.user_degree).astype(np.int32)
-        start = initial_weights(train.n_items, config, rng)
-        self.network = {name: torch.from_numpy(value).to(device).requires_grad_() for name, value in start.items()}
-        parameters = list(self.network.values())
-        self.optimizer = torch.optim.Adam(
-            parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
-        self.epochs, self.random = 0, random_state(rng)
-        self.generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
+        self.epochs = 0
+        start, random = initial_weights(train.n_items, config, rng), random_state(rng)
+        super().__init__(start, config.learning_rate, random, rng, device, config.weight_decay)
 
     def epoch(self) -> float:
         """One pass over the users who have a history, so every interaction once; see ``Trainer.epoch``."""
@@ -91,7 +87,7 @@ class Autoencoder:
 
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
         """Negative evidence lower bound of histories, float ``[B, n_items]``, summed over them."""
-        config, network = self.config, self.network
+        config, network = self.config, self.parameters
         visible = torch.nn.functional.normalize(rows)
         if config.dropout > 0:
             kept = torch.empty_like(rows).bernoulli_(1 - config.dropout, generator=self.generator)
@@ -111,29 +107,16 @@ class Autoencoder:
 
     def score(self) -> ScoreFunction:
         """Scores of the weights as they are now, computed on the device."""
-        return lambda users: score(self.network, self.history, users, self.device)
-
-    def weights(self) -> Arrays:
-        """Copies of all weights, on the CPU."""
-        return {name: value.detach().cpu().numpy().copy() for name, value in self.network.items()}
-
-    def restore(self, weights: Arrays) -> None:
-        """Put them back."""
-        with torch.no_grad():
-            for name, value in self.network.items():
-                value.copy_(torch.from_numpy(weights[name]))
+        return lambda users: score(self.parameters, self.history, users, self.device)
 
     def state(self) -> Arrays:
         """See ``Trainer.state``."""
-        random = {"random": self.random, "generator": self.generator.get_state().numpy()}
-        return {**self.weights(), **adam_state(self.optimizer), **random, "epochs": np.array([self.epochs])}
+        return {**super().state(), "epochs": np.array([self.epochs])}
 
     def resume(self, state: Arrays) -> None:
         """See ``Trainer.resume``."""
-        self.restore(state)
-        restore_adam(self.optimizer, state)
-        self.epochs, self.random = int(state["epochs"][0]), state["random"]
-        self.generator.set_state(torch.from_numpy(state["generator"].copy()))
+        super().resume(state)
+        self.epochs = int(state["epochs"][0])
 
 
 def initial_weights(n_items: int, config: MultVAEConfig, rng: np.random.Generator) -> Arrays:
@@ -213,20 +196,16 @@ class MultVAE:
         """The weights and the users' histories."""
         if self.network is None or self.history is None:
             raise NotFittedError("MultVAE must be fitted or loaded before it can be saved")
-        indptr, items = self.history.indptr.astype(np.int64), self.history.indices.astype(np.int32)
-        weights = {name: value.numpy() for name, value in self.network.items()}
-        return {**weights, "history_indptr": indptr, "history_items": items}
+        return {name: value.numpy() for name, value in self.network.items()} | history_state(self.history)
 
     def load_state(self, state: State) -> None:
         """The inverse of ``state``."""
-        items, indptr = state["history_items"], state["history_indptr"]
         self.network = {
             name: torch.from_numpy(np.array(value, dtype=np.float32))
             for name, value in state.items()
             if not name.startswith("history_")
         }
-        shape = (len(indptr) - 1, len(self.network["output.bias"]))
-        self.history = sparse.csr_array((np.ones(len(items), dtype=np.float32), items, indptr), shape=shape)
+        self.history = history_of(state, len(self.network["output.bias"]))
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:

@@ -6,18 +6,13 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from dconrec_core.checkpoint import Arrays
-from dconrec_core.device import mixed_precision, resolve_device
-from dconrec_core.evaluation import RankingTask, ScoreFunction
+from dconrec_core.device import mixed_precision
 from dconrec_core.kernels import bpr_gradient, spmm
-from dconrec_core.models._adam import adam_state, restore_adam
-from dconrec_core.models._factors import FactorScores, Triplets, initial_factors
-from dconrec_core.models._graph import Graph, default_batch
+from dconrec_core.models._factors import initial_factors
+from dconrec_core.models._graph import Graph
+from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
 from dconrec_core.models.base import EpochConfig
-from dconrec_core.options import RunOptions
-from dconrec_core.rng import numpy_rng
-from dconrec_core.training import History, run_epochs
-from dconrec_core.types import FloatArray, Interactions
+from dconrec_core.types import Interactions
 
 SLOPE = 0.2  # of the leaky ReLU, as in the authors' code
 
@@ -61,30 +56,19 @@ class Neighbours(torch.autograd.Function):
         return None, total
 
 
-class Propagation:
-    """An NGCF in training, on either device.
-
-    Args:
-        train: What is learned from.
-        config: Settings.
-        rng: Source of the initial values and of the training's randomness.
-        device: Where to train.
-    """
+class Propagation(TorchGraphTraining):
+    """An NGCF in training, on either device."""
 
     def __init__(self, train: Interactions, config: NGCFConfig, rng: np.random.Generator, device: torch.device) -> None:
-        self.train, self.config, self.device, self.graph = train, config, device, Graph.of(train)
-        self.adjacency = None if device.type == "cpu" else self.graph.torch(device)
-        size, layers = config.embedding_size, config.n_layers
+        graph, size, layers = Graph.of(train), config.embedding_size, config.n_layers
         bound = np.sqrt(3 / size)  # Glorot's
         start = {
-            "base": initial_factors(rng, self.graph.n_nodes, size, config.init_scale),
+            "base": initial_factors(rng, graph.n_nodes, size, config.init_scale),
             "weights": rng.uniform(-bound, bound, (layers, 2 * size, size)).astype(np.float32),
             "biases": np.zeros((layers, size), dtype=np.float32),
         }
-        self.parameters = {name: torch.from_numpy(value).to(device).requires_grad_() for name, value in start.items()}
-        self.optimizer = torch.optim.Adam(list(self.parameters.values()), lr=config.learning_rate, fused=True)
-        self.triplets = Triplets(train, rng)
-        self.generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
+        super().__init__(train, config, graph, start, rng, device)
+        self.adjacency = None if device.type == "cpu" else graph.torch(device)
 
     def final(self, dropout: float = 0.0) -> torch.Tensor:
         """The initial embeddings and every layer's, scaled to length 1, side by side: ``[n_nodes, (L + 1) d]``."""
@@ -108,24 +92,11 @@ class Propagation:
         product = self.adjacency @ embeddings
         return product, product + embeddings
 
-    def epoch(self) -> float:
-        """See ``Trainer.epoch``."""
-        size = self.config.batch_size or default_batch(len(self.train))
-        triplets = self.triplets.epoch()
-        triplets[1:] += self.train.n_users
-        nodes = torch.from_numpy(triplets).to(self.device).long()
-        loss = torch.zeros((), device=self.device)
-        for start in range(0, len(self.train), size):
-            loss += self.step(*nodes[:, start : start + size])
-        return float(loss) / max(len(self.train), 1)
-
-    def step(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """One Adam step on a batch of triplets of node ids; returns the sum of their losses before it."""
-        self.optimizer.zero_grad()
-        backward = self.compiled_backward if self.device.type == "cpu" else self.backward
-        loss = backward(users, positives, negatives)
-        self.optimizer.step()
-        return loss
+    def backward(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+        """Closed form on the CPU, autograd elsewhere; see ``TorchGraphTraining.backward``."""
+        if self.device.type == "cpu":
+            return self.compiled_backward(users, positives, negatives)
+        return super().backward(users, positives, negatives)
 
     def compiled_backward(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
         """``backward`` with the loss and its gradients in closed form, since autograd copies the rows of triplets."""
@@ -137,70 +108,22 @@ class Propagation:
         final.backward(gradient.add_(penalty))
         return torch.tensor(loss)
 
-    def backward(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """Leave the gradients of a batch's mean loss and penalty in the parameters; returns its summed loss."""
-        loss, penalty = self.losses(users, positives, negatives)
-        ((loss + penalty) / len(users)).backward()
-        return loss.detach()
-
     def losses(
         self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed BPR loss and summed L2 penalty of a batch."""
         final = self.final(self.config.dropout)
-        margin = (final[users] * (final[positives] - final[negatives])).sum(dim=1)
-        touched = final[torch.cat((users, positives, negatives))]
-        return torch.nn.functional.softplus(-margin).sum(), self.config.weight_decay / 2 * touched.square().sum()
-
-    def score(self) -> ScoreFunction:
-        """Dot-product scores of the embeddings as they are now, computed on the device."""
-        with torch.no_grad():
-            final = self.final()
-        users, items = final[: self.train.n_users], final[self.train.n_users :]
-        return lambda ids: (users[torch.from_numpy(ids).to(self.device).long()] @ items.T).cpu().numpy()
-
-    def factors(self) -> tuple[FloatArray, FloatArray]:
-        """Final user and item embeddings, on the CPU."""
-        with torch.no_grad():
-            final = self.final().cpu().numpy()
-        return final[: self.train.n_users], final[self.train.n_users :]
-
-    def weights(self) -> Arrays:
-        """Copies of all parameters, on the CPU."""
-        return {name: value.detach().cpu().numpy().copy() for name, value in self.parameters.items()}
-
-    def restore(self, weights: Arrays) -> None:
-        """Put them back."""
-        with torch.no_grad():
-            for name, value in self.parameters.items():
-                value.copy_(torch.from_numpy(weights[name]))
-
-    def state(self) -> Arrays:
-        """See ``Trainer.state``."""
-        random = {"random": self.triplets.random, "generator": self.generator.get_state().numpy()}
-        return {**self.weights(), **adam_state(self.optimizer), **random}
-
-    def resume(self, state: Arrays) -> None:
-        """See ``Trainer.resume``."""
-        self.restore(state)
-        restore_adam(self.optimizer, state)
-        self.triplets.random = state["random"]
-        self.generator.set_state(torch.from_numpy(state["generator"].copy()))
+        return bpr_losses(final, final, (users, positives, negatives), self.config.weight_decay)
 
 
-class NGCF(FactorScores):
+class NGCF(GraphModel):
     """Neural graph collaborative filtering."""
 
-    def __init__(self, config: NGCFConfig) -> None:
-        self.config = config
+    name = "ngcf"
 
-    def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
-        """See ``Recommender.fit``."""
-        rng, device = numpy_rng(options.seed, "ngcf"), resolve_device(options.device)
-        trainer = Propagation(train, self.config, rng, device)
-        history = run_epochs("ngcf", self.config, trainer, valid, options)
-        self.user_factors, self.item_factors = (np.ascontiguousarray(table) for table in trainer.factors())
-        return history
+    def trainer(self, train: Interactions, rng: np.random.Generator, device: torch.device) -> GraphTrainer:
+        """One engine for both."""
+        return Propagation(train, self.config, rng, device)
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:

@@ -6,16 +6,10 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from dconrec_core.checkpoint import Arrays
-from dconrec_core.device import mixed_precision, resolve_device
-from dconrec_core.evaluation import RankingTask
-from dconrec_core.kernels import adam_step, bpr_gradient, spmm
-from dconrec_core.models._factors import FactorScores
-from dconrec_core.models._noise import perturb
+from dconrec_core.device import mixed_precision
+from dconrec_core.kernels import adam_step, bpr_gradient, perturb, spmm
+from dconrec_core.models._graph_training import GraphModel, GraphTrainer, bpr_losses
 from dconrec_core.models.lightgcn import CompiledPropagation, LightGCNConfig, TorchPropagation
-from dconrec_core.options import RunOptions
-from dconrec_core.rng import numpy_rng
-from dconrec_core.training import History, run_epochs
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
 
@@ -142,12 +136,6 @@ class TorchContrast(TorchPropagation):
 
     config: XSimGCLConfig
 
-    def __init__(
-        self, train: Interactions, config: XSimGCLConfig, rng: np.random.Generator, device: torch.device
-    ) -> None:
-        super().__init__(train, config, rng, device)
-        self.generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
-
     def final(self) -> torch.Tensor:
         """Mean of the layers above the initial one, without noise, ``[n_nodes, d]``."""
         return self.layers(noise=0.0)[0]
@@ -173,13 +161,11 @@ class TorchContrast(TorchPropagation):
         """Summed loss and summed L2 penalty of a batch."""
         config = self.config
         mean, layer = self.layers(config.noise)
-        margin = (mean[users] * (mean[positives] - mean[negatives])).sum(dim=1)
-        loss = torch.nn.functional.softplus(-margin).sum()
+        loss, penalty = bpr_losses(mean, self.base, (users, positives, negatives), config.weight_decay)
         for batch in (users, positives):
             contrast = self.contrast(batch[: config.contrast_size], mean, layer)
             loss = loss + config.contrast_weight * len(users) * contrast
-        touched = self.base[torch.cat((users, positives, negatives))]
-        return loss, config.weight_decay / 2 * touched.square().sum()
+        return loss, penalty
 
     def contrast(self, nodes: torch.Tensor, mean: torch.Tensor, layer: torch.Tensor) -> torch.Tensor:
         """InfoNCE of the distinct ``nodes``, without waiting for how many there are."""
@@ -194,33 +180,17 @@ class TorchContrast(TorchPropagation):
         losses = torch.logsumexp(logits, dim=1) - own
         return losses.masked_fill(repeated, 0).sum() / (~repeated).sum()
 
-    def state(self) -> Arrays:
-        """See ``Trainer.state``."""
-        return {**super().state(), "generator": self.generator.get_state().numpy()}
 
-    def resume(self, state: Arrays) -> None:
-        """See ``Trainer.resume``."""
-        super().resume(state)
-        self.generator.set_state(torch.from_numpy(state["generator"].copy()))
-
-
-class XSimGCL(FactorScores):
+class XSimGCL(GraphModel):
     """Light graph convolution with a contrastive loss."""
 
-    def __init__(self, config: XSimGCLConfig) -> None:
-        self.config = config
+    name = "xsimgcl"
 
-    def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
-        """See ``Recommender.fit``."""
-        rng, device = numpy_rng(options.seed, "xsimgcl"), resolve_device(options.device)
-        trainer: CompiledContrast | TorchContrast
+    def trainer(self, train: Interactions, rng: np.random.Generator, device: torch.device) -> GraphTrainer:
+        """Closed form on the CPU, autograd elsewhere."""
         if device.type == "cpu":
-            trainer = CompiledContrast(train, self.config, rng)
-        else:
-            trainer = TorchContrast(train, self.config, rng, device)
-        history = run_epochs("xsimgcl", self.config, trainer, valid, options)
-        self.user_factors, self.item_factors = (np.ascontiguousarray(table) for table in trainer.factors())
-        return history
+            return CompiledContrast(train, self.config, rng)
+        return TorchContrast(train, self.config, rng, device)
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:

@@ -49,3 +49,10 @@ def prepare(
     )
     dataset = create_dataset(config)
     return config, dataset, dict(zip(PARTS, data_preparation(config, dataset), strict=True))
+
+
+def forget_propagated(network: Any) -> None:
+    """Let a graph model whose weights were put back propagate again; it would score by the last epoch's otherwise."""
+    for cached in ("restore_user_e", "restore_item_e"):
+        if hasattr(network, cached):
+            setattr(network, cached, None)

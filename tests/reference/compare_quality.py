@@ -18,7 +18,7 @@ import torch
 from recbole.trainer import Trainer
 from recbole.utils import get_model, init_seed
 
-from tests.reference._recbole import PARTS, prepare
+from tests.reference._recbole import PARTS, forget_propagated, prepare
 
 QUALITY = Path(__file__).with_name("recbole_quality.json").resolve()
 LEARNING_RATES = (0.001, 0.003)
@@ -46,9 +46,7 @@ def train(model: str, pairs: dict[str, list[tuple[int, int]]], seed: int, learni
 
     trainer.fit(loaders["train"], loaders["valid"], verbose=False, saved=False, callback_fn=remember)
     network.load_state_dict(best["state"])
-    for cached in ("restore_user_e", "restore_item_e"):  # LightGCN's propagated embeddings are of the last epoch
-        if hasattr(network, cached):
-            setattr(network, cached, None)
+    forget_propagated(network)
     tested = trainer.evaluate(loaders["test"], load_best_model=False)
     return {
         "model": model,

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from dconrec_core.evaluation import RankingTask
+from dconrec_core.kernels import perturb
 from dconrec_core.models._factors import Triplets
 from dconrec_core.models._graph import Graph
-from dconrec_core.models._noise import perturb
+from dconrec_core.models._graph_training import TorchGraphTraining
 from dconrec_core.models.bprmf import BPRMFConfig, Factors, TorchFactors
 from dconrec_core.models.ease import ease_weights, invert_on_device, lower_gram
 from dconrec_core.models.lightgcn import CompiledPropagation, LightGCNConfig, TorchPropagation
@@ -125,11 +126,11 @@ def test_ngcf_gradients_in_closed_form_are_those_of_autograd(planted_split: Spli
     config = NGCFConfig(embedding_size=8, dropout=0)
     triplets = triplets_of(planted_split.train)
     found = []
-    for backward in ("compiled_backward", "backward"):
+    for backward in (NeuralPropagation.compiled_backward, TorchGraphTraining.backward):
         trainer = NeuralPropagation(planted_split.train, config, np.random.default_rng(0), CPU)
-        if backward == "backward":  # the sparse product of CUDA, too
+        if backward is TorchGraphTraining.backward:  # the sparse product of CUDA, too
             trainer.adjacency = trainer.graph.torch(CPU)
-        loss = getattr(trainer, backward)(*(torch.from_numpy(ids).long() for ids in triplets))
+        loss = backward(trainer, *(torch.from_numpy(ids).long() for ids in triplets))
         found.append((float(loss), {name: value.grad.numpy() for name, value in trainer.parameters.items()}))
     (ours, by_hand), (theirs, by_autograd) = found
     assert ours == pytest.approx(theirs, rel=1e-5)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from dconrec_core.errors import ConfigError
+from dconrec_core.kernels import perturb
 from dconrec_core.models import MODELS
-from dconrec_core.models._noise import perturb
 from dconrec_core.models.xsimgcl import CompiledContrast, TorchContrast, XSimGCLConfig, info_nce
 from dconrec_core.types import Interactions, Split
 from tests.core.models.test_lightgcn import dense_adjacency

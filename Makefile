@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs bench-quality bench-speed bench-scale peers wheel clean
+.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs bench-quality bench-speed bench-scale bench-profile peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench-speed: env peers ## our engines beside RecBole and implicit, on the files 
 
 bench-scale: env ## time and memory at ML-20M's size (minutes)
 	@$(BIN)/python -m benchmarks.scale
+
+bench-profile: env ## where the engines' time goes, one table each (a minute)
+	@$(BIN)/python -m benchmarks.profile --data $(DATA)
 
 # PEERS_PYTHON=… names an environment that is there already.
 peers: $(if $(PEERS_PYTHON),,$(PEERS)/.ready) ## the environment of the libraries that we are compared with, apart from ours

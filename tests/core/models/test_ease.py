@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dconrec_core.errors import ConfigError
+from dconrec_core.errors import ConfigError, TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.models.ease import EASE, EASEConfig
@@ -81,3 +81,11 @@ def test_no_penalty_at_all_is_refused() -> None:
 def test_penalty_that_is_not_positive_is_refused(penalty: float) -> None:
     with pytest.raises(ConfigError, match=r"teacher.config.regularization"):
         MODELS["ease"].configure("teacher.config", {"regularization": [penalty]})
+
+
+def test_penalty_that_is_lost_in_rounding_is_named() -> None:
+    """Two items that the same users have make the Gram matrix singular."""
+    twins = Interactions.of([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1], 3, 2)
+    model = EASE(EASEConfig(regularization=[1e-30]))
+    with pytest.raises(TrainingError, match="regularization 1e-30 is too small"):
+        model.fit(twins, None, CPU)

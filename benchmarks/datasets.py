@@ -4,22 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from dconrec_core.atomic import atomic_file
-from dconrec_core.data import DATASETS, Loader
-from dconrec_core.data.prepare import prepare
+from dconrec_core.data import DATASETS
+from dconrec_core.data.prepare import Prepared, prepare
 from dconrec_core.data.synthetic import SyntheticConfig, plant
-from dconrec_core.errors import DataError
 from dconrec_core.options import RunOptions
-from dconrec_core.registry import Entry
-from dconrec_core.rng import numpy_rng
-from dconrec_core.splitting import random_split
-from dconrec_core.types import Interactions, Split
+from dconrec_core.splitting import given_split, random_split
+from dconrec_core.types import PARTS, Interactions, Split
 
 THRESHOLD = 3.0
-PARTS = ("train", "valid", "test")
 CACHE = Path("data/cache")
 
 
@@ -57,31 +51,27 @@ def shaped_like_ml_20m(n_interactions: int) -> Interactions:
     return _planted(SyntheticConfig(n_users=138_493, n_items=26_744, n_interactions=n_interactions, n_clusters=50))
 
 
-def downloaded(entry: Entry[Loader], cache: Path, threshold: float | None) -> Interactions:
-    """The interactions of a registered dataset with its default settings."""
-    raw = entry.build(entry.config_class()).load(cache, RunOptions())
-    return prepare(raw.frame, raw.items, threshold=threshold).interactions
+def interactions(name: str, data: Path, threshold: float | None) -> Interactions:
+    """The interactions of a registered dataset with its default settings, its files in ``data`` where it has any."""
+    return _prepared(name, data, threshold).interactions
 
 
-def _ml_100k(_: Path, seed: int) -> Split:
-    return random_split(downloaded(DATASETS["ml-100k"], CACHE, THRESHOLD), 0.1, 0.1, seed)
+def _prepared(name: str, data: Path, threshold: float | None) -> Prepared:
+    entry = DATASETS[name]
+    folder = {"folder": data} if "folder" in entry.config_class.model_fields else {}
+    raw = entry.build(entry.configure("data", folder)).load(CACHE, RunOptions())
+    return prepare(raw.frame, raw.items, threshold=threshold)
 
 
-def _ml_1m(data: Path, seed: int) -> Split:
-    return random_split(prepare(_read(data / "ml-1m.parquet"), threshold=THRESHOLD).interactions, 0.1, 0.1, seed)
+def _rated(name: str) -> Callable[[Path, int], Split]:
+    return lambda data, seed: random_split(interactions(name, data, THRESHOLD), 0.1, 0.1, seed)
 
 
 def _gowalla(data: Path, seed: int) -> Split:
-    """Its own train and test; valid is a tenth of each user's training interactions, rounded down."""
-    known, test = (_read(data / f"gowalla-{part}.parquet") for part in ("train", "test"))
-    both = pd.concat((known, test))
-    size = int(both["user_id"].max()) + 1, int(both["item_id"].max()) + 1
-    train, hidden = (Interactions.of(part["user_id"], part["item_id"], *size) for part in (known, test))
-    order = np.lexsort((numpy_rng(seed, "split").random(len(train)), train.users))
-    place = np.empty(len(train), dtype=np.int64)
-    place[order] = np.arange(len(train)) - train.indptr[train.users]
-    is_valid: npt.NDArray[np.bool_] = place < (train.user_degree // 10)[train.users]
-    return Split(train.take(~is_valid), train.take(is_valid), hidden)
+    """Its own train and test; valid is a tenth of each user's training interactions."""
+    prepared = _prepared("gowalla", data, None)
+    assert prepared.parts is not None
+    return given_split(prepared.interactions, prepared.parts, 0.1, seed)
 
 
 def _items_10k(_: Path, seed: int) -> Split:
@@ -101,15 +91,9 @@ def _planted(config: SyntheticConfig) -> Interactions:
     return Interactions.of(planted.users, planted.items, config.n_users, config.n_items)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise DataError(f"{path} is missing; put it there or name its folder with --data")
-    return pd.read_parquet(path)
-
-
 LOADERS: dict[str, Callable[[Path, int], Split]] = {
-    "ml-100k": _ml_100k,
-    "ml-1m": _ml_1m,
+    "ml-100k": _rated("ml-100k"),
+    "ml-1m": _rated("ml-1m"),
     "gowalla": _gowalla,
     "10k-items": _items_10k,
     "tiny": _tiny,

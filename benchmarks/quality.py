@@ -12,12 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.datasets import downloaded
+from benchmarks.datasets import interactions
 from benchmarks.results import Results, Row, peak_rss_mb
 from dconrec_core.comparison import Trained, train_and_measure
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.augment import build_pool
-from dconrec_core.data import DATASETS
 from dconrec_core.errors import DConRecError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
@@ -94,8 +93,8 @@ def cases() -> Iterator[Row]:
 class Run:
     """Measures rows, and keeps what several of them share: the source of a seed, its full-data trainings, the sets."""
 
-    def __init__(self, cache: Path) -> None:
-        self.interactions = downloaded(DATASETS[DATASET], cache, THRESHOLD)
+    def __init__(self, data: Path) -> None:
+        self.interactions = interactions(DATASET, data, THRESHOLD)
         self.sources: dict[int, Source] = {}
         self.sets: dict[tuple[int, str], tuple[CondensedDataset, Row]] = {}
         self.full: dict[tuple[int, str], Trained] = {}
@@ -140,9 +139,9 @@ class Run:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing and print a line a row."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path("data/cache"), help="where downloads are kept")
+    parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
     options = parser.parse_args(arguments)
-    results, run = Results.named("quality", COMMAND), Run(options.cache)
+    results, run = Results.named("quality", COMMAND), Run(options.data)
     for case in cases():
         row = results.row(case, lambda case=case: run.measure(case))
         print(

@@ -1,11 +1,11 @@
-"""Per-user splits into train, valid and test (PROTOCOL: random 8 : 1 : 1 by default, temporal as an option)."""
+"""Per-user splits into train, valid and test: at random (8 : 1 : 1 by default), by time, or as the source has it."""
 
 import numpy as np
 import numpy.typing as npt
 
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.rng import numpy_rng
-from dconrec_core.types import Interactions, Split
+from dconrec_core.types import PARTS, Interactions, Split
 
 
 def random_split(interactions: Interactions, valid: float, test: float, seed: int) -> Split:
@@ -44,14 +44,38 @@ def temporal_split(interactions: Interactions, timestamps: npt.NDArray[np.int64]
     return _split(interactions, timestamps, valid, test)
 
 
+def given_split(interactions: Interactions, parts: npt.NDArray[np.str_], valid: float, seed: int) -> Split:
+    """The source's own split; where it has no valid part, each user's is drawn from train at random.
+
+    Args:
+        interactions: Everything that was observed.
+        parts: ``train``, ``valid`` or ``test``, ``[nnz]``, aligned with ``interactions``.
+        valid: Share of each user's training interactions to draw; see ``part_sizes``.
+        seed: Seed of the drawing.
+
+    Raises:
+        DataError: ``parts`` is not aligned with ``interactions``, or holds something else.
+    """
+    if len(parts) != len(interactions):
+        raise DataError(f"{len(parts)} parts for {len(interactions)} interactions; one each is needed")
+    if others := set(np.unique(parts).tolist()) - set(PARTS):
+        raise DataError(f"{min(others)!r} is no part of a split; every row must be of {', '.join(PARTS)}")
+    train, kept, test = (interactions.take(parts == part) for part in PARTS)
+    if len(kept):
+        return Split(train, kept, test)
+    drawn = random_split(train, valid, 0, seed)
+    return Split(drawn.train, drawn.valid, test)
+
+
 def part_sizes(degree: npt.NDArray[np.int64], valid: float, test: float) -> tuple[npt.NDArray[np.int64], ...]:
     """How many of a user's interactions go to valid and to test.
 
     Each share is rounded down, but for a user with enough interactions it is at least one: three give one of each,
-    two give one to train and one to test, one goes to train. Train keeps at least one, whatever the shares.
+    two give one to train and one to test, one goes to train. Train keeps at least one, whatever the shares. A share
+    of 0 gives none.
     """
-    n_test = np.where(degree >= 2, np.maximum(np.floor(degree * test + 1e-9), 1), 0).astype(np.int64)
-    n_valid = np.where(degree >= 3, np.maximum(np.floor(degree * valid + 1e-9), 1), 0).astype(np.int64)
+    n_test = np.where(degree >= 2, np.maximum(np.floor(degree * test + 1e-9), test > 0), 0).astype(np.int64)
+    n_valid = np.where(degree >= 3, np.maximum(np.floor(degree * valid + 1e-9), valid > 0), 0).astype(np.int64)
     n_test = np.minimum(n_test, np.maximum(degree - 2, degree >= 2))
     return np.minimum(n_valid, np.maximum(degree - 1 - n_test, 0)), n_test
 

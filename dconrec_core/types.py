@@ -126,6 +126,10 @@ class Interactions:
         return digest.hexdigest()
 
 
+PARTS = ("train", "valid", "test")
+"""Of a split, in this order."""
+
+
 @dataclass(frozen=True)
 class Split:
     """Train, valid and test interactions over one catalogue, pairwise disjoint."""

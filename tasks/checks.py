@@ -4,14 +4,15 @@ A critical rule that fails stops the pipeline. A warning about rows sets the fai
 table is remembered in the checks file and shown in the report.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
 
 from dconrec_core.data.prepare import repeated_pairs
-from dconrec_core.data.raw import ITEM, NUMBERS, RATING, TIMESTAMP, USER
+from dconrec_core.data.raw import ITEM, NUMBERS, PART, RATING, TIMESTAMP, USER
+from dconrec_core.types import PARTS
 
 Severity = Literal["critical", "warning"]
 FailingRows = Callable[[pd.DataFrame], pd.Series]
@@ -56,7 +57,7 @@ def columns_suite(frame: pd.DataFrame) -> list[Check]:
 
 def rows_suite(frame: pd.DataFrame, rating_range: tuple[float, float] | None, now: int) -> list[Check]:
     """The raw table, row by row."""
-    checks = [_present(column, "warning") for column in frame if column in (*IDS, *NUMBERS)]
+    checks = [_present(column, "warning") for column in frame if column in (*IDS, *NUMBERS, PART)]
     checks += [
         _between(column, 0, None, "warning", "not be negative", "keep them as text where they are meant (text_ids)")
         for column in IDS
@@ -69,6 +70,8 @@ def rows_suite(frame: pd.DataFrame, rating_range: tuple[float, float] | None, no
     if TIMESTAMP in frame:
         hint = "see dataset.config.timestamp_unit: are they milliseconds?"
         checks.append(_between(TIMESTAMP, 0, now, "warning", "be from 1970 to now, not in the future", hint))
+    if PART in frame:
+        checks.append(_one_of(PART, PARTS, "warning", "be train, valid or test", "see dataset.config.part"))
     return checks
 
 
@@ -155,14 +158,7 @@ def condensed_suite(budget: int, n_users: int, n_items: int) -> list[Check]:
         _of_catalogue("user", n_users),
         _of_catalogue("item", n_items),
         _distinct("hold each user and item once"),
-        Check(
-            "observed",
-            "say true (observed) or false (pseudo)",
-            "critical",
-            "ExpectColumnValuesToBeInSet",
-            {"column": "observed", "value_set": [True, False]},
-            lambda frame: ~frame["observed"].isin([True, False]) & frame["observed"].notna(),
-        ),
+        _one_of("observed", (True, False), "critical", "say true (observed) or false (pseudo)"),
         _between("keep_prob", 0, 1, "critical", "be a probability, 0 to 1"),
     ]
 
@@ -219,6 +215,18 @@ def _between(column: str, low: float, high: float | None, severity: Severity, ru
     bounds = {"min_value": low, "max_value": high}
     return Check(
         column, rule, severity, "ExpectColumnValuesToBeBetween", {"column": column, **bounds}, outside, way_out
+    )
+
+
+def _one_of(column: str, values: Sequence[object], severity: Severity, rule: str, way_out: str = "") -> Check:
+    return Check(
+        column,
+        rule,
+        severity,
+        "ExpectColumnValuesToBeInSet",
+        {"column": column, "value_set": list(values)},
+        lambda frame: ~frame[column].isin(list(values)) & frame[column].notna(),
+        way_out,
     )
 
 

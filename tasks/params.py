@@ -36,7 +36,7 @@ class PrepareParams(Config):
 class SplitParams(Config):
     """Per-user split."""
 
-    strategy: Literal["random", "temporal"] = "random"
+    strategy: Literal["random", "temporal", "given"] = "random"
     valid: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.1, gt=0, lt=1)
 

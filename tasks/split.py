@@ -10,7 +10,7 @@ from dconrec_core.data.io import read_table, write_split, write_table
 from dconrec_core.data.prepare import Prepared
 from dconrec_core.data.prepare import prepare as to_interactions
 from dconrec_core.errors import DataError
-from dconrec_core.splitting import random_split, temporal_split
+from dconrec_core.splitting import given_split, random_split, temporal_split
 from dconrec_core.types import Split
 from tasks.params import PrepareParams, SplitParams
 from tasks.validate import check_prepared
@@ -47,6 +47,13 @@ def split(prepare: PrepareParams, params: SplitParams, seed: int, validated: Pat
 def _split(prepared: Prepared, params: SplitParams, seed: int) -> Split:
     if params.strategy == "random":
         return random_split(prepared.interactions, params.valid, params.test, seed)
+    if params.strategy == "given":
+        if prepared.parts is None:
+            raise DataError(
+                "split.strategy is 'given', but the data comes without a split; set split.strategy: random, "
+                "or name the column in dataset.config.part"
+            )
+        return given_split(prepared.interactions, prepared.parts, params.valid, seed)
     if prepared.timestamps is None:
         raise DataError(
             "split.strategy is 'temporal', but the data has no timestamps; set split.strategy: random, "

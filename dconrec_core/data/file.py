@@ -16,7 +16,18 @@ import pyarrow.parquet as pq
 from pydantic import Field, field_validator, model_validator
 
 from dconrec_core.data.download import file_sha256
-from dconrec_core.data.raw import ITEM, RATING, TIMESTAMP, TITLE, USER, RawTable, as_ids, as_numbers, require_columns
+from dconrec_core.data.raw import (
+    ITEM,
+    PART,
+    RATING,
+    TIMESTAMP,
+    TITLE,
+    USER,
+    RawTable,
+    as_ids,
+    as_numbers,
+    require_columns,
+)
 from dconrec_core.errors import DataError
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import Config
@@ -79,6 +90,8 @@ class FileConfig(TableConfig):
     """Smallest and largest rating there can be; rows outside are set aside."""
     text_ids: bool = False
     """Keep ids as text even where all are whole numbers, for instance where negative ones are meant."""
+    part: str | None = None
+    """Column that says train, valid or test, for ``split.strategy: given``."""
     title: str | None = None
     """Column of the item's title, where the file itself has it."""
     titles: TitlesConfig | None = Field(None)
@@ -86,7 +99,7 @@ class FileConfig(TableConfig):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        named = [name for name in (self.user, self.item, self.rating, self.timestamp) if name is not None]
+        named = [name for name in (self.user, self.item, self.rating, self.timestamp, self.part) if name]
         if len(set(named)) < len(named):
             raise ValueError(f"columns {', '.join(named)} must be distinct")
         if self.title is not None and self.titles is not None:
@@ -98,7 +111,7 @@ class FileConfig(TableConfig):
     @property
     def columns(self) -> dict[str, str]:
         """Our name of each column that is configured, and the file's name of it."""
-        ours = {USER: self.user, ITEM: self.item, RATING: self.rating, TIMESTAMP: self.timestamp}
+        ours = {USER: self.user, ITEM: self.item, RATING: self.rating, TIMESTAMP: self.timestamp, PART: self.part}
         return {name: column for name, column in ours.items() if column is not None}
 
 
@@ -124,6 +137,8 @@ class FileDataset:
             frame[RATING] = as_numbers(frame[RATING])
         if TIMESTAMP in frame:
             frame[TIMESTAMP] = as_seconds(frame[TIMESTAMP], config.timestamp_unit)
+        if PART in frame:
+            frame[PART] = frame[PART].astype("str")
         items = self._items(frame, table)
         return RawTable(frame, items, config.rating_range, str(config.path), file_sha256(config.path))
 

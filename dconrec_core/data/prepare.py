@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dconrec_core.data.raw import ITEM, RATING, TIMESTAMP, TITLE, USER, require_columns
+from dconrec_core.data.raw import ITEM, PART, RATING, TIMESTAMP, TITLE, USER, require_columns
 from dconrec_core.errors import DataError
 from dconrec_core.types import Interactions
 
@@ -19,6 +19,7 @@ class Prepared:
     Args:
         interactions: Distinct pairs, dense ids in the sorted order of the original ones.
         timestamps: Seconds, int64 ``[nnz]`` aligned with ``interactions``, where the source has them.
+        parts: ``train``, ``valid`` or ``test``, ``[nnz]`` aligned likewise, where the source has its own split.
         users: ``user`` (int32, 0, 1, …) and ``user_id``.
         items: ``item``, ``item_id`` and ``title`` where titles are known.
         dropped: Rows that each rule dropped, by the rule in words; rules that dropped none are listed too.
@@ -26,6 +27,7 @@ class Prepared:
 
     interactions: Interactions
     timestamps: npt.NDArray[np.int64] | None
+    parts: npt.NDArray[np.str_] | None
     users: pd.DataFrame
     items: pd.DataFrame
     dropped: Mapping[str, int]
@@ -37,7 +39,7 @@ def prepare(
     """Threshold, then duplicates, then k-core, then dense ids.
 
     Args:
-        ratings: ``user_id``, ``item_id`` and perhaps ``rating`` and ``timestamp``; no value missing.
+        ratings: ``user_id``, ``item_id`` and perhaps ``rating``, ``timestamp`` and ``part``; no value missing.
         titles: ``item_id`` and ``title`` of any items.
         threshold: Ratings at or above it count as interactions; without one, every row does.
         k_core: Users and items with fewer interactions are dropped, over and over, until none is left.
@@ -114,6 +116,7 @@ def _dense(rows: pd.DataFrame, titles: pd.DataFrame | None, dropped: Mapping[str
     order = np.lexsort((items, users))
     interactions = Interactions.of(users, items, len(user_ids), len(item_ids))
     timestamps = rows[TIMESTAMP].to_numpy(dtype=np.int64)[order] if TIMESTAMP in rows else None
+    parts = rows[PART].to_numpy(dtype=np.str_)[order] if PART in rows else None
     catalogue = pd.DataFrame({"item": np.arange(len(item_ids), dtype=np.int32), ITEM: item_ids})
     if titles is not None:
         known = titles.drop_duplicates(ITEM).set_index(ITEM)[TITLE]
@@ -121,6 +124,7 @@ def _dense(rows: pd.DataFrame, titles: pd.DataFrame | None, dropped: Mapping[str
     return Prepared(
         interactions,
         timestamps,
+        parts,
         pd.DataFrame({"user": np.arange(len(user_ids), dtype=np.int32), USER: user_ids}),
         catalogue,
         dropped,

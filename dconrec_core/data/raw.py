@@ -11,7 +11,7 @@ from dconrec_core.errors import DataError
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import suggest
 
-USER, ITEM, RATING, TIMESTAMP, TITLE = "user_id", "item_id", "rating", "timestamp", "title"
+USER, ITEM, RATING, TIMESTAMP, TITLE, PART = "user_id", "item_id", "rating", "timestamp", "title", "part"
 NUMBERS = (RATING, TIMESTAMP)
 
 
@@ -20,8 +20,8 @@ class RawTable:
     """Rows as the source has them, bad ones included: columns have their names, values are not judged yet.
 
     Args:
-        frame: ``user_id``, ``item_id`` and, where the source has them, ``rating`` and ``timestamp`` (seconds), in the
-            source's order. A column that should hold numbers but does not is text.
+        frame: ``user_id``, ``item_id`` and, where the source has them, ``rating``, ``timestamp`` (seconds) and ``part``
+            (of the source's own split), in the source's order. A column that should hold numbers but does not is text.
         items: ``item_id`` and ``title``, where the source has titles.
         rating_range: Smallest and largest rating there can be, where the source says so.
         source: Where it comes from, for people.

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import quality, results
+from benchmarks import datasets, quality, results
 from dconrec_core.data.synthetic import SyntheticConfig, SyntheticDataset
 from dconrec_core.registry import Entry
 
@@ -24,7 +24,7 @@ class Small(SyntheticConfig):
 @pytest.fixture
 def path(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FOLDER", tmp_path)
-    monkeypatch.setattr(quality, "DATASETS", {"synthetic": Entry(Small, SyntheticDataset)})
+    monkeypatch.setattr(datasets, "DATASETS", {"synthetic": Entry(Small, SyntheticDataset)})
     chosen = {
         "DATASET": "synthetic",
         "THRESHOLD": None,
@@ -39,7 +39,7 @@ def path(tmp_path, monkeypatch):
 
 
 def test_rows_hold_what_the_protocol_asks_for_and_are_measured_once(path, tmp_path, capsys, monkeypatch):
-    quality.main(["--cache", str(tmp_path / "cache")])
+    quality.main(["--data", str(tmp_path)])
     content = json.loads(path.read_text())
     assert content["command"] == "make bench-quality"
     rows = content["rows"]
@@ -53,5 +53,5 @@ def test_rows_hold_what_the_protocol_asks_for_and_are_measured_once(path, tmp_pa
     assert capsys.readouterr().out.count("teacher-top") == 2
 
     monkeypatch.setattr(quality.Run, "measure", lambda *_: pytest.fail("measured again"))
-    quality.main(["--cache", str(tmp_path / "cache")])
+    quality.main(["--data", str(tmp_path)])
     assert json.loads(path.read_text())["rows"] == rows

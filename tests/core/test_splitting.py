@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dconrec_core.errors import ConfigError, DataError
-from dconrec_core.splitting import part_sizes, random_split, temporal_split
+from dconrec_core.splitting import given_split, part_sizes, random_split, temporal_split
 from dconrec_core.types import Interactions
 
 
@@ -72,3 +72,33 @@ def test_times_must_be_aligned_and_something_left_to_train_on() -> None:
         temporal_split(histories(10), np.arange(3), 0.1, 0.1)
     with pytest.raises(ConfigError, match=r"split.valid 0.5 \+ split.test 0.5 leave nothing"):
         random_split(histories(10), 0.5, 0.5, 0)
+
+
+def test_a_given_split_stays_and_valid_is_drawn_from_train() -> None:
+    whole = histories(20, 10, 2)
+    parts = np.where(whole.items < 4, "test", "train")
+    parts[-2:] = ["train", "test"]
+    first, other = (given_split(whole, parts, 0.1, seed) for seed in (0, 1))
+    assert first.test.items.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 1]
+    assert first.test.fingerprint() == other.test.fingerprint()
+    assert first.valid.user_degree.tolist() == [1, 1, 0]  # of 16, 6 and 1
+    assert first.train.user_degree.tolist() == [15, 5, 1]
+    assert first.valid.fingerprint() != other.valid.fingerprint()
+
+
+def test_a_given_valid_part_stays_too() -> None:
+    whole = histories(3, 3)
+    split = given_split(whole, np.array(["train", "valid", "test"] * 2), 0.5, 0)
+    assert [part.items.tolist() for part in (split.train, split.valid, split.test)] == [[0, 0], [1, 1], [2, 2]]
+
+
+def test_parts_that_do_not_fit_are_named() -> None:
+    whole = histories(2)
+    with pytest.raises(DataError, match="1 parts for 2 interactions"):
+        given_split(whole, np.array(["train"]), 0.1, 0)
+    with pytest.raises(DataError, match="'dev' is no part of a split"):
+        given_split(whole, np.array(["train", "dev"]), 0.1, 0)
+
+
+def test_a_share_of_nothing_gives_nothing() -> None:
+    assert [int(part[0]) for part in part_sizes(np.array([10]), 0.1, 0)] == [1, 0]

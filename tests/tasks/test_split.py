@@ -89,6 +89,19 @@ def test_temporal_split_tests_the_latest(tmp_path: Path):
     assert found == set(zip(latest["user_id"], latest["item_id"], strict=True))
 
 
+def test_the_sources_own_split(tmp_path: Path):
+    frame = ratings().assign(part=np.where(np.arange(301) % 10 < 3, "test", "train"))
+    frame.loc[300, "part"] = "train"
+    out = run(tmp_path, frame, strategy="given", threshold=None)
+    users, items = pd.read_parquet(out / "users.parquet"), pd.read_parquet(out / "items.parquet")
+    test = read_split(out).test
+    found = {(users["user_id"][u], items["item_id"][i]) for u, i in zip(test.users, test.items, strict=True)}
+    given = frame.query("part == 'test'")
+    assert found == set(zip(given["user_id"], given["item_id"], strict=True))
+    facts = json.loads((out / "split.json").read_text())
+    assert (facts["strategy"], facts["n_test"], facts["n_valid"]) == ("given", len(given), 30)
+
+
 def test_titles_and_k_core(tmp_path: Path):
     write_table(tmp_path / "validated/items.parquet", pd.DataFrame({"item_id": ["i1"], "title": ["One"]}))
     out = run(tmp_path, ratings(), k_core=3)
@@ -112,6 +125,12 @@ SINGLES = pd.DataFrame({"user_id": range(50), "item_id": [f"i{n % 5}" for n in r
             {"strategy": "temporal"},
             DataError,
             "split.strategy is 'temporal', but the data has no timestamps; set split.strategy: random",
+        ),
+        (
+            ratings(),
+            {"strategy": "given"},
+            DataError,
+            "split.strategy is 'given', but the data comes without a split; set split.strategy: random",
         ),
         (ratings(), {"valid": 0.5, "test": 0.5}, ConfigError, "leave nothing to train on"),
         (SINGLES, {"threshold": None}, DataError, "part must have train, valid and test rows; users with"),

@@ -97,6 +97,20 @@ def test_bad_rows_are_set_aside_with_their_reason(tmp_path: Path, frame: pd.Data
     pd.testing.assert_frame_equal(kept, clean().iloc[2:].reset_index(drop=True))  # plain types again
 
 
+def test_a_row_of_no_part_of_the_split_is_set_aside(tmp_path: Path):
+    frame = clean().assign(part="train")
+    frame.loc[0, "part"], frame.loc[1, "part"] = None, "dev"
+    checks = run(tmp_path, frame)
+    assert checks["quarantined"] == {"part must be train, valid or test": 1, "part must not be missing": 1}
+
+
+def test_a_pair_in_two_parts_stays_in_the_first(tmp_path: Path):
+    frame = clean().drop(columns="timestamp").assign(part="train")
+    again = frame[:1].assign(part="test")
+    run(tmp_path, pd.concat([frame, again], ignore_index=True))
+    assert set(pd.read_parquet(tmp_path / "out/ratings.parquet")["part"]) == {"train"}
+
+
 def test_of_repeated_pairs_the_latest_stays_and_a_bad_row_does_not_push_a_good_one_out(tmp_path: Path):
     frame = clean()
     again = pd.DataFrame(

@@ -122,6 +122,13 @@ def test_titles_in_a_file_of_their_own(tmp_path: Path):
         load(written(tmp_path, "user_id,item_id\n1,70\n"), **settings)
 
 
+def test_a_split_of_ones_own(tmp_path: Path):
+    path = written(tmp_path, "user_id,item_id,fold\n1,2,train\n1,3,test\n2,2,\n")
+    parts = load(path, part="fold").frame["part"]
+    assert parts[:2].tolist() == ["train", "test"]
+    assert pd.isna(parts[2])  # the checks' business
+
+
 def test_missing_file_offers_the_nearest_name(tmp_path: Path):
     written(tmp_path, ROWS)
     with pytest.raises(

@@ -44,7 +44,7 @@ def own_settings(config: type[BaseModel], registry: Mapping[str, Entry[Any]]) ->
 
 def written(value: Any) -> str:
     assert value is not PydanticUndefined
-    return value if isinstance(value, str) else json.dumps(value)
+    return str(value) if isinstance(value, str | Path) else json.dumps(value)
 
 
 def documented(text: str) -> list[tuple[str, str]]:

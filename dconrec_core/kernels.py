@@ -450,13 +450,15 @@ def inverse_to_weights(inverse):
         inverse[row, row] = 0
 
 
-@_jit
+@_fast_jit
 def clamped_sum(values, shift):
-    """Sum of ``clip(values - shift, 0, 1)`` in one pass, float64."""
-    total = 0.0
+    """Sum of ``clip(values - shift, 0, 1)``, and how many lie between: minus its slope in ``shift``. One pass."""
+    total, inside = 0.0, 0
     for place in range(values.shape[0]):
-        total += min(max(values[place] - shift, 0.0), 1.0)
-    return total
+        value = values[place] - shift
+        total += min(max(value, 0.0), 1.0)
+        inside += (value > 0) & (value < 1)
+    return total, inside
 
 
 @_fast_jit

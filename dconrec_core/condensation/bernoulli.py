@@ -8,7 +8,12 @@ import numpy.typing as npt
 from dconrec_core.kernels import clamped_sum
 
 Probabilities = npt.NDArray[np.float64]
-BISECTION_STEPS = 60  # halves an interval of width 1 to below 1e-18
+MOST_STEPS = 60
+"""Of the root finding below; even if each only halved the interval, it would be below 1e-18 wide."""
+CERTAIN = 1e-6
+"""Variance of a candidate's mask below which it counts as certain, which keeps the estimate finite."""
+TOLERANCE = 1e-12
+"""Share of the budget that may stay unused."""
 
 
 def draw_masks(keep_prob: Probabilities, n_samples: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
@@ -19,8 +24,9 @@ def draw_masks(keep_prob: Probabilities, n_samples: int, rng: np.random.Generato
 def project_to_budget(keep_prob: Probabilities, budget: float) -> Probabilities:
     """Nearest point to ``keep_prob`` in {p in [0, 1]^n : sum(p) <= budget}.
 
-    The nearest point is ``clip(keep_prob - shift, 0, 1)`` with the smallest shift >= 0 that meets the budget; the
-    clamped sum falls monotonically in the shift, so bisection finds it. Each step is one pass without allocation.
+    The nearest point is ``clip(keep_prob - shift, 0, 1)`` with the smallest shift >= 0 that meets the budget. The
+    clamped sum falls piecewise linearly in the shift, so Newton's method finds it in a few passes without allocation,
+    and bisection takes over where it would leave the interval.
 
     Args:
         keep_prob: Keep-probabilities after a gradient step, ``[n]``.
@@ -29,26 +35,18 @@ def project_to_budget(keep_prob: Probabilities, budget: float) -> Probabilities:
     References:
         Wu et al., Condensing Pre-augmented Recommendation Data, arXiv:2310.01038, section on the constrained problem.
     """
-    if clamped_sum(keep_prob, 0.0) <= budget:
-        return keep_prob.clip(0, 1)
-    low, high = 0.0, float(keep_prob.max())
-    for _ in range(BISECTION_STEPS):
-        shift = (low + high) / 2
-        low, high = (shift, high) if clamped_sum(keep_prob, shift) > budget else (low, shift)
-    return (keep_prob - high).clip(0, 1)  # ends on `high`, so within budget
-
-
-def score_function(
-    masks: npt.NDArray[np.bool_], keep_prob: Probabilities, floor: float = 1e-6
-) -> npt.NDArray[np.float64]:
-    """Gradient of the log-probability of each mask, (m − s) / (s (1 − s)), ``[n_samples, n]``.
-
-    Probabilities at 0 or 1 are certain, so their masks carry no information: their entries are 0. ``floor`` keeps the
-    quotient finite next to the ends.
-    """
-    variance = keep_prob * (1 - keep_prob)
-    certain = variance < floor
-    return np.where(certain, 0.0, (masks - keep_prob) / np.where(certain, 1.0, variance))
+    low, high, shift = 0.0, float(keep_prob.max(initial=0)), 0.0
+    for _ in range(MOST_STEPS):
+        total, inside = clamped_sum(keep_prob, shift)
+        if total <= budget:
+            high = shift
+            if not shift or budget - total <= TOLERANCE * budget:
+                break
+        else:
+            low = shift
+        newton = shift + (total - budget) / max(inside, 1)
+        shift = newton if low < newton < high else (low + high) / 2
+    return (keep_prob - high).clip(0, 1)  # `high` is within budget
 
 
 def policy_gradient(
@@ -61,7 +59,8 @@ def policy_gradient(
     """Unbiased estimate of the gradient of the expected loss with respect to the keep-probabilities.
 
     Without a baseline g = 1/K Σ_k L_k (m_k − s) / (s (1 − s)); with the leave-one-out baseline
-    g = 1/(K − 1) Σ_k (L_k − L̄) (m_k − s) / (s (1 − s)): the same expectation, less variance.
+    g = 1/(K − 1) Σ_k (L_k − L̄) (m_k − s) / (s (1 − s)): the same expectation, less variance. The quotient is the
+    gradient of a mask's log-probability. Next to 0 and 1 masks are certain and carry no information: 0 there.
 
     Args:
         losses: Loss of the training on each mask: ``[K]``, or ``[K, n]`` where candidates have losses of their own.
@@ -73,8 +72,10 @@ def policy_gradient(
         float64 ``[n]``.
     """
     per_mask = np.asarray(losses, dtype=np.float64)
-    per_mask = per_mask[:, None] if per_mask.ndim == 1 else per_mask
-    scores = score_function(masks, keep_prob)
-    if not baseline:
-        return np.asarray((per_mask * scores).mean(axis=0))
-    return np.asarray(((per_mask - per_mask.mean(axis=0)) * scores).sum(axis=0) / (len(masks) - 1))
+    centred, count = (per_mask - per_mask.mean(axis=0), len(masks) - 1) if baseline else (per_mask, len(masks))
+    total = np.zeros_like(keep_prob)
+    for loss, mask in zip(centred, masks, strict=True):
+        total += loss * mask
+    total -= centred.sum(axis=0) * keep_prob
+    variance = keep_prob * (1 - keep_prob)
+    return np.divide(total, count * variance, out=np.zeros_like(total), where=variance >= CERTAIN)

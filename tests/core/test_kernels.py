@@ -109,7 +109,9 @@ def test_a_user_who_has_everything_gets_some_item_and_no_hang() -> None:
 @given(st.lists(st.floats(-3, 3), min_size=1, max_size=30), st.floats(-1, 2))
 def test_clamped_sum(values: list[float], shift: float) -> None:
     array = np.array(values)
-    assert kernels.clamped_sum(array, shift) == pytest.approx((array - shift).clip(0, 1).sum())
+    total, inside = kernels.clamped_sum(array, shift)
+    assert total == pytest.approx((array - shift).clip(0, 1).sum())
+    assert inside == ((array > shift) & (array - shift < 1)).sum()
 
 
 def test_bpr_epoch_takes_the_steps_of_the_readable_version() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dconrec_core.condensation.bernoulli import draw_masks, policy_gradient, project_to_budget, score_function
+from dconrec_core.condensation.bernoulli import draw_masks, policy_gradient, project_to_budget
 
 Floats = npt.NDArray[np.float64]
 steps = arrays(np.float64, st.integers(1, 12), elements=st.floats(-2, 3, width=32))
@@ -130,9 +130,23 @@ def test_estimate_hand_worked() -> None:
 
 def test_certain_candidates_carry_no_information() -> None:
     masks = np.array([[False, True, True], [False, True, False]])
-    scores = score_function(masks, np.array([0.0, 1.0, 0.5]))
-    np.testing.assert_array_equal(scores[:, :2], 0)
-    assert np.isfinite(scores).all()
+    for baseline in (True, False):
+        got = policy_gradient(np.array([1.0, 3.0]), masks, np.array([0.0, 1.0, 0.5]), baseline=baseline)
+        np.testing.assert_array_equal(got[:2], 0)
+        assert got[2] < 0  # a larger loss without it
+
+
+@given(st.integers(0, 1000), st.booleans(), st.booleans())
+def test_estimate_is_the_mean_of_losses_times_score_functions(seed: int, baseline: bool, per_candidate: bool) -> None:
+    rng = np.random.default_rng(seed)
+    keep_prob = rng.choice([0, 1e-9, 0.2, 0.7, 1], size=20)
+    masks = draw_masks(keep_prob, 5, rng)
+    losses = rng.normal(size=(5, 20) if per_candidate else 5)
+    certain = keep_prob * (1 - keep_prob) < 1e-6
+    scores = np.where(certain, 0, (masks - keep_prob) / np.where(certain, 1, keep_prob * (1 - keep_prob)))
+    weights = losses - losses.mean(axis=0) if baseline else losses
+    expected = ((weights if per_candidate else weights[:, None]) * scores).sum(axis=0) / (4 if baseline else 5)
+    np.testing.assert_allclose(policy_gradient(losses, masks, keep_prob, baseline=baseline), expected, atol=1e-12)
 
 
 def test_masks_follow_their_probabilities() -> None:

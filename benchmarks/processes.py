@@ -1,4 +1,4 @@
-"""Each side of a comparison runs in a fresh process on one thread: JSON in, JSON out.
+"""Each side of a comparison runs in a fresh process, on one thread unless told otherwise: JSON in, JSON out.
 
 Both environments import this file, so it needs nothing but Python.
 """
@@ -22,14 +22,17 @@ class WorkerError(Exception):
     """A worker ended without an answer."""
 
 
-def ask(module: str, what: str, request: Mapping[str, Any], python: str | Path = sys.executable) -> Answer:
-    """What the function ``what`` of a worker module answers, in a process of its own with one thread.
+def ask(
+    module: str, what: str, request: Mapping[str, Any], python: str | Path = sys.executable, threads: int = 1
+) -> Answer:
+    """What the function ``what`` of a worker module answers, in a process of its own.
 
     Args:
         module: Run as ``python -m module``; ends in ``serve``.
         what: Name of the function.
         request: Its arguments.
         python: The environment's interpreter.
+        threads: Of every library that has them.
 
     Raises:
         WorkerError: The worker failed; the message ends in the last lines it printed.
@@ -38,7 +41,7 @@ def ask(module: str, what: str, request: Mapping[str, Any], python: str | Path =
         [str(python), "-W", "ignore", "-m", module, what],
         input=json.dumps(request, default=str),
         cwd=ROOT,
-        env={**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **dict.fromkeys(THREADS, str(threads)), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
@@ -55,6 +58,6 @@ def serve(functions: Mapping[str, Callable[..., Answer]]) -> None:
     """The worker's side of ``ask``: call the function that was named and print its answer as the last line."""
     import torch  # not needed by whoever asks
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     answer = functions[sys.argv[1]](**json.load(sys.stdin))
     print(json.dumps(answer))

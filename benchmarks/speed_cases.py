@@ -316,8 +316,8 @@ def outer_epoch(bench: Bench, dataset: str, *, reference_seconds: float, calibra
     factor = max(factors.values())  # the machine was at most so much slower: the peer gets the better of the two
     answers = [
         bench.ours(
-            "outer_epoch", OUTER_THREADS, split=str(bench.split(dataset)), condenser="dconrec-paper", settings=config, ratio=RATIO,
-            pseudo_ratio=PSEUDO_RATIO,
+            "outer_epoch", OUTER_THREADS, split=str(bench.split(dataset)), condenser="dconrec-paper", settings=config,
+            ratio=RATIO, pseudo_ratio=PSEUDO_RATIO,
         )
         for _ in range(bench.repetitions)
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 They take RecBole minutes to hours and are the same for a seed, so they are kept; ``benchmarks.speed`` times single
 epochs afresh. A training that was cut off goes on, so this may be stopped and started at will:
 
-    python -m benchmarks.courses --only 'lightgcn-gowalla-*'
+    python -m benchmarks.courses --only 'lightgcn-large-gowalla-*'
 """
 
 import argparse
@@ -26,26 +26,42 @@ from dconrec_core.errors import DataError, DConRecError
 COURSES = FOLDER / "peers"
 SEEDS = (0, 1, 2)
 PATIENCE = 10
-DATASETS_OF = {"bprmf": ("ml-100k", "ml-1m"), "lightgcn": ("ml-100k", "ml-1m", "gowalla"), "ngcf": ("ml-100k", "ml-1m")}
+DEFAULT_BATCH, LARGE_BATCH = 2048, 65536
 
 
 @dataclass(frozen=True)
 class PeerModel:
-    """A RecBole model: what stays fixed, and the learning rates tried on valid."""
+    """A RecBole model, and how it is searched.
+
+    Args:
+        name: RecBole's.
+        settings: What stays fixed.
+        learning_rates: Tried on valid, the likeliest first.
+        batches: Triplets a step on each dataset it is trained on.
+        label: What its courses' names begin with.
+    """
 
     name: str
     settings: dict[str, Any]
     learning_rates: tuple[float, ...]
+    batches: dict[str, int]
+    label: str
 
 
+THREE_LAYERS = {"n_layers": 3, "reg_weight": 1e-4}
 PEERS = {
-    "bprmf": PeerModel("BPR", {"train_batch_size": 2048}, (0.001, 0.003)),
-    "lightgcn": PeerModel("LightGCN", {"train_batch_size": 8192, "n_layers": 3, "reg_weight": 1e-4}, (0.005, 0.002)),
-    "ngcf": PeerModel("NGCF", {"train_batch_size": 8192}, (0.002, 0.005)),
+    "bprmf": PeerModel("BPR", {}, (0.001, 0.003), {"ml-100k": DEFAULT_BATCH, "ml-1m": DEFAULT_BATCH}, "bpr"),
+    "lightgcn": PeerModel(
+        "LightGCN", THREE_LAYERS, (0.005, 0.002), {"ml-100k": DEFAULT_BATCH, "ml-1m": 8192}, "lightgcn"
+    ),
+    "lightgcn-large": PeerModel(
+        "LightGCN", THREE_LAYERS, (0.02, 0.01), {"ml-1m": LARGE_BATCH, "gowalla": LARGE_BATCH}, "lightgcn-large"
+    ),
+    "ngcf": PeerModel("NGCF", {}, (0.002, 0.005), {"ml-100k": DEFAULT_BATCH, "ml-1m": 8192}, "ngcf"),
 }
-"""Our model's name to RecBole's; the likeliest learning rate first."""
-SMALL_BATCH = 2048
-"""Triplets a step on ml-100k, RecBole's default: larger ones are an eighth of an epoch there."""
+"""What each peer's courses are. RecBole's default batch is an eightieth of an epoch on ml-100k. A step propagates over
+the whole graph, so ml-1m gets fewer of them; the large batch, a twelfth of its epoch, is what our LightGCN takes, and
+on gowalla the only one that ends within hours."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class Course:
     """One training of RecBole's.
 
     Args:
-        model: Our name of the model.
+        model: Key in ``PEERS``.
         dataset: Name in ``benchmarks.datasets``.
         seed: Of split and training.
         learning_rate: One of the model's.
@@ -68,13 +84,14 @@ class Course:
     def name(self) -> str:
         """The file's, as ``lightgcn-ml-1m-0-lr.005``."""
         rate = f"{self.learning_rate:g}".removeprefix("0")
-        return f"{PEERS[self.model].name.lower()}-{self.dataset}-{self.seed}-lr{rate}"
+        return f"{PEERS[self.model].label}-{self.dataset}-{self.seed}-lr{rate}"
 
     @property
     def settings(self) -> dict[str, Any]:
         """RecBole's settings."""
-        batch = {"train_batch_size": SMALL_BATCH} if self.dataset == "ml-100k" else {}
-        return {**PEERS[self.model].settings, **batch, "learning_rate": self.learning_rate}
+        peer = PEERS[self.model]
+        batch = peer.batches.get(self.dataset, DEFAULT_BATCH)
+        return {**peer.settings, "train_batch_size": batch, "learning_rate": self.learning_rate}
 
     def read(self, folder: Path) -> Row | None:
         """What happened; None where it was not trained, or not to its end."""
@@ -127,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _in_order() -> Iterator[Course]:
     for place in range(max(len(peer.learning_rates) for peer in PEERS.values())):
         for seed in SEEDS:
-            for model, datasets in DATASETS_OF.items():
-                for dataset in datasets:
+            for model, peer in PEERS.items():
+                for dataset in peer.batches:
                     yield from courses(model, dataset, seed)[place : place + 1]
 
 

@@ -124,7 +124,7 @@ class Case:
         """What the row takes from the peers' trainings: another one makes another row."""
         if self.measure is not time_to_quality:
             return []
-        known = (finished(self.settings["model"], self.dataset, seed, bench.courses) for seed in bench.seeds)
+        known = (finished(self.settings["peer"], self.dataset, seed, bench.courses) for seed in bench.seeds)
         return [
             [course.name, content["best_epoch"], content["ndcg@10"]] for pairs in known for course, content in pairs
         ]
@@ -148,11 +148,11 @@ def compared(ours: list[float], peers: list[float]) -> Row:
     }
 
 
-def time_to_quality(bench: Bench, dataset: str, *, model: str, full_run: bool) -> Row:
+def time_to_quality(bench: Bench, dataset: str, *, model: str, peer: str, full_run: bool) -> Row:
     """Until our training reaches the validation NDCG@10 of RecBole's best epoch, against RecBole's own time to it."""
-    course, content = _best_course(bench, model, dataset, 0)
+    course, content = _best_course(bench, peer, dataset, 0)
     best_epoch, target = content["best_epoch"], content["valid_ndcg@10"]
-    quality = _quality_beside_courses(bench, model, dataset)
+    quality = _quality_beside_courses(bench, model, peer, dataset)
     # What the search chose, but with the layers that RecBole's has.
     settings = {**quality.pop("settings"), **({"n_layers": LAYERS} if model != "bprmf" else {})}
     split = bench.split(dataset)
@@ -163,25 +163,25 @@ def time_to_quality(bench: Bench, dataset: str, *, model: str, full_run: bool) -
             "time_to_quality", model=model, split=str(split), settings=settings, seed=number, target=target
         )
 
-    def peer(number: int) -> Answer:
+    def theirs(_: int) -> Answer:
         return bench.peer(
-            "recbole_run", "train", model=PEERS[model].name, split=str(split), settings=course.settings, seed=0,
+            "recbole_run", "train", model=PEERS[peer].name, split=str(split), settings=course.settings, seed=0,
             epochs=n_epochs, validate=True,
         )  # fmt: skip
 
-    pairs = bench.in_turn(ours, peer)
+    pairs = bench.in_turn(ours, theirs)
     for mine, _ in pairs:
         if mine["seconds"] is None:
             raise CaseError(
                 f"{model} on {dataset} stopped at valid NDCG@10 {mine['valid_ndcg@10']:.4f} (epoch {mine['epoch']}), "
                 f"below the peer's {target:.4f}"
             )
-    train, valid = (median(median(theirs[part]) for _, theirs in pairs) for part in ("train_seconds", "valid_seconds"))
+    train, valid = (median(median(answer[part]) for _, answer in pairs) for part in ("train_seconds", "valid_seconds"))
     peer_seconds = [
-        sum(theirs["train_seconds"]) + sum(theirs["valid_seconds"])
+        sum(answer["train_seconds"]) + sum(answer["valid_seconds"])
         if full_run
-        else best_epoch * (median(theirs["train_seconds"]) + median(theirs["valid_seconds"]))
-        for _, theirs in pairs
+        else best_epoch * (median(answer["train_seconds"]) + median(answer["valid_seconds"]))
+        for _, answer in pairs
     ]
     return {
         **compared([mine["seconds"] for mine, _ in pairs], peer_seconds),
@@ -348,27 +348,27 @@ def _factors(bench: Bench, dataset: str) -> Path:
     return path
 
 
-def _best_course(bench: Bench, model: str, dataset: str, seed: int) -> tuple[Course, Row]:
-    known = finished(model, dataset, seed, bench.courses)
+def _best_course(bench: Bench, peer: str, dataset: str, seed: int) -> tuple[Course, Row]:
+    known = finished(peer, dataset, seed, bench.courses)
     if not known:
         raise CaseError(
-            f"no finished training of RecBole's {PEERS[model].name} on {dataset}, seed {seed}, in {bench.courses}; "
-            f"python -m benchmarks.courses --only '{PEERS[model].name.lower()}-{dataset}-{seed}-*' makes it (hours)"
+            f"no finished training of RecBole's {PEERS[peer].name} on {dataset}, seed {seed}, in {bench.courses}; "
+            f"python -m benchmarks.courses --only '{PEERS[peer].label}-{dataset}-{seed}-*' makes it (hours)"
         )
     return known[0]
 
 
-def _quality_beside_courses(bench: Bench, model: str, dataset: str) -> Row:
+def _quality_beside_courses(bench: Bench, model: str, peer: str, dataset: str) -> Row:
     """Test NDCG@10 of both sides, mean over the seeds the peer has been trained with; as many trials for each."""
     ours, peers, settings = [], [], {}
     for seed in bench.seeds:
-        known = finished(model, dataset, seed, bench.courses)
+        known = finished(peer, dataset, seed, bench.courses)
         if known:
             mine = _quality(bench, model, dataset, seed, len(known))
             settings = settings or json.loads(mine["ours_settings"])
             ours.append(mine["ndcg@10"])
             peers.append(known[0][1]["ndcg@10"])
-    trials = max(len(finished(model, dataset, seed, bench.courses)) for seed in bench.seeds)
+    trials = max(len(finished(peer, dataset, seed, bench.courses)) for seed in bench.seeds)
     means = {"ours_ndcg@10": fmean(ours), "peer_ndcg@10": fmean(peers)}
     return {**means, "quality_seeds": len(ours), "search_trials": trials, "settings": settings}
 
@@ -410,12 +410,19 @@ def cases(quick: bool = False) -> Iterator[Case]:
     def named(dataset: str) -> str:
         return "tiny" if quick else dataset
 
-    for model, dataset in (
-        ("bprmf", "ml-1m"), ("bprmf", "ml-100k"), ("lightgcn", "ml-1m"), ("lightgcn", "ml-100k"),
-        ("lightgcn", "gowalla"), ("ngcf", "ml-1m"), ("ngcf", "ml-100k"),
-    ):  # fmt: skip
-        settings = {"model": model, "full_run": model == "bprmf"}
-        yield Case(f"{model}-{dataset}-time-to-quality", named(dataset), time_to_quality, settings)
+    for name, dataset, peer in (
+        ("bprmf-ml-1m", "ml-1m", "bprmf"),
+        ("bprmf-ml-100k", "ml-100k", "bprmf"),
+        ("lightgcn-ml-1m", "ml-1m", "lightgcn"),
+        ("lightgcn-ml-1m-large-batch", "ml-1m", "lightgcn-large"),
+        ("lightgcn-ml-100k", "ml-100k", "lightgcn"),
+        ("lightgcn-gowalla", "gowalla", "lightgcn-large"),
+        ("ngcf-ml-1m", "ml-1m", "ngcf"),
+        ("ngcf-ml-100k", "ml-100k", "ngcf"),
+    ):
+        model = name.split("-")[0]
+        settings = {"model": model, "peer": peer, "full_run": model == "bprmf"}
+        yield Case(f"{name}-time-to-quality", named(dataset), time_to_quality, settings)
     for peer in (RECBOLE, IMPLICIT):
         yield _throughput_row(peer, named("ml-1m"))
     for dataset in ("ml-1m", "gowalla"):

@@ -43,7 +43,52 @@ def reference() -> str:
     return _markdown(["model", "seed", "NDCG@10", "RecBole 1.2.1"], lines)
 
 
-TABLES: dict[str, Callable[[], str]] = {"quality": quality, "reference": reference}
+def speed() -> str:
+    """Every case of ``speed.json``: seconds of both sides, their ratio, and the quality that belongs to them."""
+    rows = [row for row in _rows("speed") if "ratio" in row]
+    if not rows:
+        return _none_yet("speed.json", "make bench-speed")
+    heads = ["case", "ours, s", "peer, s", "peer", "times as fast", "NDCG@10, ours", "NDCG@10, peer"]
+    lines = [
+        [
+            f"`{row['case']}`",
+            f"{row['ours_seconds']:.3g}",
+            f"{row['peer_seconds']:.3g}",
+            row["peer"],
+            f"{row['ratio']:.2f}",
+            *(f"{row[f'{side}_ndcg@10']:.4f}" if f"{side}_ndcg@10" in row else "–" for side in ("ours", "peer")),
+        ]
+        for row in rows
+    ]
+    note = "Medians of three runs of each side in turn; NDCG@10 on test (`make bench-speed`)."
+    return f"{_markdown(heads, lines)}\n\n{note}"
+
+
+def scale() -> str:
+    """Time and memory at ML-20M's size, and how they grow."""
+    rows = _rows("scale")
+    sizes = [row for row in rows if "n_interactions" in row]
+    if not sizes:
+        return _none_yet("scale.json", "make bench-scale")
+    heads = ["interactions", "a BPRMF epoch, s", "pool, s", "ranking, s", "peak memory, MB"]
+    lines = [
+        [
+            f"{row['n_interactions']:,}",
+            *(f"{row[f'{part}_seconds']:.1f}" for part in ("epoch", "pool", "ranking")),
+            f"{row['peak_rss_mb']:,.0f}",
+        ]
+        for row in sizes
+    ]
+    growth = "".join(
+        f" Time grows with exponent {row['time_exponent']:.2f}, memory with {row['memory_exponent']:.2f}."
+        for row in rows
+        if "time_exponent" in row
+    )
+    shape = f"{sizes[0]['n_users']:,} users × {sizes[0]['n_items']:,} items, one thread"
+    return f"{_markdown(heads, lines)}\n\n{shape} (`make bench-scale`).{growth}"
+
+
+TABLES: dict[str, Callable[[], str]] = {"quality": quality, "reference": reference, "speed": speed, "scale": scale}
 """Name in ``<!-- table:NAME -->`` → the Markdown between the markers."""
 
 

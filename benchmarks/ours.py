@@ -17,9 +17,10 @@ from benchmarks.results import peak_rss_mb
 from dconrec_core.comparison import train_and_measure
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.augment import build_pool
-from dconrec_core.evaluation import BLOCK_CELLS, CUTOFFS, RankingTask, top_items
+from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS, Recommender
 from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.ranking import BLOCK_CELLS, top_items
 from dconrec_core.types import Budget, FloatArray, Interactions
 
 

@@ -44,6 +44,17 @@ def _find(indices, low, high, item):
 
 
 @_jit
+def contains(indptr, indices, rows, asked):
+    """Which of ``asked`` ``[B, k]`` are in their row of a matrix with sorted ``indices``, bool ``[B, k]``."""
+    found = np.zeros(asked.shape, dtype=np.bool_)
+    for row in range(asked.shape[0]):
+        low, high = indptr[rows[row]], indptr[rows[row] + 1]
+        for place in range(asked.shape[1]):
+            found[row, place] = _find(indices, low, high, asked[row, place]) >= 0
+    return found
+
+
+@_jit
 def _negative(state, indptr, indices, user, n_items):
     """A random item the user has not; after 64 misses in a row any item, so that a full row cannot hang."""
     low, high = indptr[user], indptr[user + 1]
@@ -62,97 +73,6 @@ def shuffle(state, order):
     for last in range(order.shape[0] - 1, 0, -1):
         other = _below(state, last + 1)
         order[last], order[other] = order[other], order[last]
-
-
-@_fast_jit
-def _reached_by(scores, k, best):
-    """A value that at least ``k`` of ``scores`` reach, and not many more; −∞ where that cannot be said.
-
-    The scores are dealt out in turn to as many lanes as ``best`` has, which is set to the best of each: what ``k``
-    lanes reach, ``k`` scores reach. Everything here is a loop over lanes, which the compiler vectorises.
-    """
-    lanes = best.shape[0]
-    best[:] = -np.inf
-    for start in range(0, scores.shape[0], lanes):
-        part = scores[start : start + lanes]  # a slice, so that no index can be negative
-        for lane in range(part.shape[0]):
-            best[lane] = part[lane] if part[lane] > best[lane] else best[lane]
-    low, high, there = np.float32(np.inf), np.float32(-np.inf), 0
-    for lane in range(lanes):
-        if best[lane] > -np.inf:
-            there += 1
-            low, high = min(low, best[lane]), max(high, best[lane])
-    if there < k:
-        return np.float32(-np.inf)
-    for _ in range(16):
-        middle = np.float32(0.5) * (low + high)
-        reached = 0
-        for lane in range(lanes):
-            reached += best[lane] >= middle
-        if reached < k:
-            high = middle
-        else:
-            low = middle
-            if reached <= k + 8 + k // 4:
-                break
-    return low
-
-
-@_inline_jit
-def _insert(item, score, ranked, values, filled):
-    """Insert an item into the ``filled`` best so far, ties by the lower id; returns how many there are now."""
-    k = values.shape[0]
-    if filled == k and (score < values[k - 1] or (score == values[k - 1] and item > ranked[k - 1])):
-        return filled
-    place = min(filled, k - 1)
-    while place > 0 and (values[place - 1] < score or (values[place - 1] == score and ranked[place - 1] > item)):
-        values[place], ranked[place] = values[place - 1], ranked[place - 1]
-        place -= 1
-    values[place], ranked[place] = score, item
-    return min(filled + 1, k)
-
-
-@_jit
-def top_k(scores, seen_indptr, seen_items, users, k):
-    """The ``k`` best unseen items of each user, ties broken by the lower item id.
-
-    A bound that few items reach comes first; only those are put in order.
-
-    Args:
-        scores: float32 ``[B, n_items]``; an item whose score is NaN is not ranked.
-        seen_indptr: Row offsets of the items to leave out, ``[n_users + 1]``.
-        seen_items: Those items.
-        users: The user of each row of ``scores``, ``[B]``.
-        k: How many.
-
-    Returns:
-        Item ids int32 ``[B, k]``, best first; −1 where a user has fewer than ``k`` unseen items.
-    """
-    n_rows, n_items = scores.shape
-    ranked = np.full((n_rows, k), -1, dtype=np.int32)
-    unseen, values = np.empty(n_items, dtype=np.float32), np.empty(k, dtype=np.float32)
-    found = np.empty(n_items, dtype=np.int32)
-    best = np.empty(min(max(256, 8 * k), n_items), dtype=np.float32)
-    for row in range(n_rows if k > 0 else 0):
-        unseen[:] = scores[row]
-        for place in range(seen_indptr[users[row]], seen_indptr[users[row] + 1]):
-            unseen[seen_items[place]] = np.nan
-        bound, count = _reached_by(unseen, k, best), 0
-        for lane in range(best.shape[0]):
-            if best[lane] >= bound:
-                for item in range(lane, n_items, best.shape[0]):
-                    found[count] = item
-                    count += unseen[item] >= bound
-        if count <= 256:  # inserting is the faster way to order a few
-            filled = 0
-            for place in range(count):
-                filled = _insert(found[place], unseen[found[place]], ranked[row], values, filled)
-        else:
-            items = np.sort(found[:count])
-            order = np.argsort(-unseen[items], kind="mergesort")  # stable: ties stay in the order of ids
-            for place in range(min(k, count)):
-                ranked[row, place] = items[order[place]]
-    return ranked
 
 
 @_inline_jit

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from dconrec_core.checkpoint import Arrays, Checkpoint
 from dconrec_core.errors import TrainingError
-from dconrec_core.evaluation import RankingTask, ScoreFunction
+from dconrec_core.evaluation import RankingTask
 from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.ranking import ScoreFunction
 from dconrec_core.types import Interactions
 
 if TYPE_CHECKING:

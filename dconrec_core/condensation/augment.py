@@ -3,9 +3,9 @@
 import numpy as np
 
 from dconrec_core.errors import ConfigError
-from dconrec_core.evaluation import BLOCK_CELLS, ScoreFunction
-from dconrec_core.kernels import top_k
 from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.ranking import BLOCK_CELLS, ScoreFunction
+from dconrec_core.top_k import top_k
 from dconrec_core.types import CandidatePool, IntArray, Interactions
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from dconrec_core.errors import NotFittedError
 from dconrec_core.kernels import draw_negatives, shuffle
 from dconrec_core.models.base import State
+from dconrec_core.ranking import DotProducts
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
 
@@ -14,11 +15,12 @@ class FactorScores:
     user_factors: FloatArray | None = None  # [n_users, d]
     item_factors: FloatArray | None = None  # [n_items, d]
 
-    def score(self, users: IntArray) -> FloatArray:
-        """Scores of every item for ``users``: float32 ``[len(users), n_items]``."""
+    @property
+    def score(self) -> DotProducts:
+        """A function: scores of every item for ``users``, float32 ``[len(users), n_items]``."""
         if self.user_factors is None or self.item_factors is None:
             raise NotFittedError(f"{type(self).__name__} must be fitted or loaded before it can score")
-        return self.user_factors[users] @ self.item_factors.T
+        return DotProducts(self.user_factors, self.item_factors)
 
     def state(self) -> State:
         """The two tables."""

@@ -8,11 +8,12 @@ import torch
 
 from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
-from dconrec_core.evaluation import RankingTask, ScoreFunction
+from dconrec_core.evaluation import RankingTask
 from dconrec_core.models._factors import FactorScores, Triplets
 from dconrec_core.models._graph import Graph, default_batch
 from dconrec_core.models._torch import TorchTraining
 from dconrec_core.options import RunOptions
+from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.rng import numpy_rng
 from dconrec_core.training import History, Trainer, run_epochs
 from dconrec_core.types import FloatArray, Interactions
@@ -107,6 +108,8 @@ class TorchGraphTraining(TorchTraining, ABC):
 
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now, computed on the device."""
+        if self.device.type == "cpu":
+            return DotProducts(*self.factors())
         with torch.no_grad():
             final = self.final()
         users, items = final[: self.train.n_users], final[self.train.n_users :]

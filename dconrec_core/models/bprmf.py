@@ -8,11 +8,12 @@ from pydantic import Field
 
 from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
-from dconrec_core.evaluation import RankingTask, ScoreFunction
+from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import bpr_epoch
 from dconrec_core.models._factors import FactorScores, Triplets, initial_factors
 from dconrec_core.models.base import EpochConfig
 from dconrec_core.options import RunOptions
+from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.rng import numpy_rng
 from dconrec_core.training import History, run_epochs
 from dconrec_core.types import Interactions
@@ -62,7 +63,7 @@ class Factors:
 
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now."""
-        return lambda users: self.users[users] @ self.items.T
+        return DotProducts(self.users, self.items)
 
     def weights(self) -> Arrays:
         """Copies of the two tables."""

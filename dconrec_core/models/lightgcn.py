@@ -7,12 +7,12 @@ import torch
 from pydantic import Field
 
 from dconrec_core.checkpoint import Arrays
-from dconrec_core.evaluation import ScoreFunction
 from dconrec_core.kernels import adam_step, bpr_gradient
 from dconrec_core.models._factors import Triplets, initial_factors
 from dconrec_core.models._graph import Graph, average_layers, default_batch
 from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
 from dconrec_core.models.base import EpochConfig
+from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
 
@@ -75,7 +75,7 @@ class CompiledPropagation:
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now."""
         users, items = self.factors()
-        return lambda ids: users[ids] @ items.T
+        return DotProducts(users, items)
 
     def factors(self) -> tuple[FloatArray, FloatArray]:
         """Final user and item embeddings."""

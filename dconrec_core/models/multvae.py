@@ -11,13 +11,14 @@ from scipy import sparse
 from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import mixed_precision, resolve_device
 from dconrec_core.errors import NotFittedError
-from dconrec_core.evaluation import RankingTask, ScoreFunction
+from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import shuffle
 from dconrec_core.models._factors import random_state
 from dconrec_core.models._history import history_of, history_state
 from dconrec_core.models._torch import TorchTraining
 from dconrec_core.models.base import EpochConfig, State
 from dconrec_core.options import RunOptions
+from dconrec_core.ranking import ScoreFunction
 from dconrec_core.rng import numpy_rng
 from dconrec_core.training import History, run_epochs
 from dconrec_core.types import FloatArray, IntArray, Interactions

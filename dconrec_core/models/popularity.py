@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dconrec_core.evaluation import ScoreFunction
+from dconrec_core.ranking import ScoreFunction
 from dconrec_core.types import Interactions
 
 

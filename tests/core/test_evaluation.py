@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dconrec_core.evaluation import top_items
+from dconrec_core.ranking import top_items
 from dconrec_core.types import Interactions
 
 SEEN = Interactions.of([0, 3], [1, 2], 10, 6)

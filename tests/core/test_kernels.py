@@ -34,33 +34,6 @@ def negatives_of(train: Interactions, order: np.ndarray, random: np.ndarray) -> 
     return negatives
 
 
-@given(st.integers(0, 1000), st.integers(0, 12))
-def test_top_k_is_a_stable_sort_of_the_unseen(seed: int, k: int) -> None:
-    rng = np.random.default_rng(seed)
-    seen = small(seed)
-    scores = rng.integers(0, 4, size=(seen.n_users, seen.n_items)).astype(np.float32)  # many ties
-    users = rng.permutation(seen.n_users).astype(np.int32)
-    got = kernels.top_k(scores[users], seen.indptr, seen.items, users, k)
-    for row, user in enumerate(users):
-        unseen = np.setdiff1d(np.arange(seen.n_items), seen.items[seen.users == user])
-        expected = unseen[np.argsort(-scores[user, unseen], kind="stable")][:k]
-        assert got[row, : len(expected)].tolist() == expected.tolist()
-        assert (got[row, len(expected) :] == -1).all()
-
-
-@given(st.integers(0, 1000), st.integers(1, 900), st.integers(1, 400), st.sampled_from([2, 1000]))
-def test_top_k_of_any_size_with_infinite_scores_and_none(seed: int, n_items: int, k: int, distinct: int) -> None:
-    rng = np.random.default_rng(seed)
-    scores = rng.integers(0, distinct, size=(1, n_items)).astype(np.float32)
-    for value in (np.inf, -np.inf, np.nan):
-        scores[0, rng.random(n_items) < rng.choice([0, 0.1, 0.9])] = value
-    seen = np.flatnonzero(rng.random(n_items) < 0.3).astype(np.int32)
-    got = kernels.top_k(scores, np.array([0, len(seen)]), seen, np.zeros(1, dtype=np.int32), k)
-    there = np.setdiff1d(np.flatnonzero(~np.isnan(scores[0])), seen)
-    expected = there[np.argsort(-scores[0, there], kind="stable")][:k]
-    assert got[0].tolist() == [*expected.tolist(), *[-1] * (k - len(expected))]
-
-
 @given(st.integers(0, 1000))
 def test_shuffle_permutes(seed: int) -> None:
     order = np.arange(50, dtype=np.int32)

@@ -5,8 +5,9 @@ from math import log2
 import numpy as np
 import pytest
 
-from dconrec_core.evaluation import RankingTask, top_items
+from dconrec_core.evaluation import RankingTask
 from dconrec_core.metrics import ndcg_at, recall_at
+from dconrec_core.ranking import top_items
 from dconrec_core.types import Interactions, Split
 
 
@@ -65,7 +66,7 @@ def test_blocks_of_any_size_rank_alike(cells: int, planted_split: Split, monkeyp
         asked.append(len(ids))
         return np.asarray(scores[ids])
 
-    monkeypatch.setattr("dconrec_core.evaluation.BLOCK_CELLS", cells)
+    monkeypatch.setattr("dconrec_core.ranking.BLOCK_CELLS", cells)
     assert top_items(score, planted_split.train, users, 7).tolist() == expected.tolist()
     assert max(asked) == min(60, max(1, cells // 40))
 

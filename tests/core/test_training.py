@@ -11,11 +11,12 @@ import pytest
 from dconrec_core.checkpoint import Arrays, Checkpoint
 from dconrec_core.comparison import train_and_measure
 from dconrec_core.errors import ConfigError, TrainingError
-from dconrec_core.evaluation import RankingTask, ScoreFunction
+from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.models.base import EpochConfig
 from dconrec_core.models.bprmf import BPRMF
 from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.ranking import ScoreFunction
 from dconrec_core.training import History, run_epochs
 from dconrec_core.types import Interactions, Split
 

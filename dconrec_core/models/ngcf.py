@@ -1,5 +1,6 @@
 """NGCF: graph convolution with weights and an interaction term (Wang et al., SIGIR 2019, arXiv:1905.08108)."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,9 @@ from dconrec_core.kernels import bpr_gradient, spmm
 from dconrec_core.models._factors import initial_factors
 from dconrec_core.models._graph import Graph
 from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
+from dconrec_core.models._ngcf_kernels import SLOPE, activate, activate_back, draw_kept, interact_back
 from dconrec_core.models.base import EpochConfig
-from dconrec_core.types import Interactions
-
-SLOPE = 0.2  # of the leaky ReLU, as in the authors' code
+from dconrec_core.types import BoolArray, FloatArray, Interactions
 
 
 class NGCFConfig(EpochConfig):
@@ -36,28 +36,8 @@ class NGCFConfig(EpochConfig):
     4096."""
 
 
-class Neighbours(torch.autograd.Function):
-    """AE and AE + E of a symmetric A on the CPU; the backward pass multiplies by the same matrix."""
-
-    @staticmethod
-    def forward(ctx: Any, graph: Graph, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Two tensors ``[n_nodes, d]``."""
-        ctx.graph = graph
-        product, total = torch.empty_like(embeddings), embeddings.clone()
-        spmm(graph.indptr, graph.indices, graph.values, embeddings.numpy(), product.numpy(), total.numpy())
-        return product, total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor]:
-        """A(g + h) + h."""
-        of_product, of_total = gradients
-        graph, both, total = ctx.graph, (of_product + of_total).numpy(), of_total.clone()
-        spmm(graph.indptr, graph.indices, graph.values, both, np.empty_like(both), total.numpy())
-        return None, total
-
-
 class Propagation(TorchGraphTraining):
-    """An NGCF in training, on either device."""
+    """An NGCF in training by autograd, for CUDA and as the readable oracle of the closed form."""
 
     def __init__(self, train: Interactions, config: NGCFConfig, rng: np.random.Generator, device: torch.device) -> None:
         graph, size, layers = Graph.of(train), config.embedding_size, config.n_layers
@@ -68,52 +48,163 @@ class Propagation(TorchGraphTraining):
             "biases": np.zeros((layers, size), dtype=np.float32),
         }
         super().__init__(train, config, graph, start, rng, device)
-        self.adjacency = None if device.type == "cpu" else graph.torch(device)
 
-    def final(self, dropout: float = 0.0) -> torch.Tensor:
-        """The initial embeddings and every layer's, scaled to length 1, side by side: ``[n_nodes, (L + 1) d]``."""
+    @cached_property
+    def adjacency(self) -> torch.Tensor:
+        """The graph's matrix on the device."""
+        return self.graph.torch(self.device)
+
+    def final(self, kept: torch.Tensor | None = None) -> torch.Tensor:
+        """The initial embeddings and every layer's, scaled to length 1, side by side: ``[n_nodes, (L + 1) d]``.
+
+        Args:
+            kept: What dropout leaves of each layer, bool ``[L, n_nodes, d]``; None for all.
+        """
         current = self.parameters["base"]
         layers = [current]
-        for weights, bias in zip(self.parameters["weights"], self.parameters["biases"], strict=True):
-            neighbours, total = self._neighbours(current)
+        for place in range(self.config.n_layers):
+            neighbours = self.adjacency @ current
             with mixed_precision(self.device):
-                mixed = torch.cat((total, neighbours * current), dim=1) @ weights
-            current = torch.nn.functional.leaky_relu(mixed.float() + bias, SLOPE)
-            if dropout > 0:
-                kept = torch.empty_like(current).bernoulli_(1 - dropout, generator=self.generator)
-                current = current * kept / (1 - dropout)
+                both = torch.cat((neighbours + current, neighbours * current), dim=1)
+                mixed = both @ self.parameters["weights"][place]
+            current = torch.nn.functional.leaky_relu(mixed.float() + self.parameters["biases"][place], float(SLOPE))
+            if kept is not None:
+                current = current * kept[place] / (1 - self.config.dropout)
             layers.append(torch.nn.functional.normalize(current))
         return torch.cat(layers, dim=1)
 
-    def _neighbours(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.adjacency is None:
-            product, total = Neighbours.apply(self.graph, embeddings)  # type: ignore[no-untyped-call]
-            return product, total
-        product = self.adjacency @ embeddings
-        return product, product + embeddings
-
-    def backward(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """Closed form on the CPU, autograd elsewhere; see ``TorchGraphTraining.backward``."""
-        if self.device.type == "cpu":
-            return self.compiled_backward(users, positives, negatives)
-        return super().backward(users, positives, negatives)
-
-    def compiled_backward(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """``backward`` with the loss and its gradients in closed form, since autograd copies the rows of triplets."""
-        final = self.final(self.config.dropout)
-        rows, gradient, penalty = final.detach().numpy(), torch.empty_like(final), torch.empty_like(final)
-        decay = np.float32(self.config.weight_decay)
-        batch = users.numpy(), positives.numpy(), negatives.numpy()
-        loss = bpr_gradient(*batch, rows, rows, decay, gradient.numpy(), penalty.numpy())
-        final.backward(gradient.add_(penalty))
-        return torch.tensor(loss)
+    def kept(self) -> torch.Tensor | None:
+        """What dropout leaves of each layer in the next step."""
+        if self.config.dropout == 0:
+            return None
+        shape = (self.config.n_layers, self.graph.n_nodes, self.config.embedding_size)
+        share = torch.full(shape, 1 - self.config.dropout, device=self.device)
+        return torch.bernoulli(share, generator=self.generator).bool()
 
     def losses(
         self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed BPR loss and summed L2 penalty of a batch."""
-        final = self.final(self.config.dropout)
+        final = self.final(self.kept())
         return bpr_losses(final, final, (users, positives, negatives), self.config.weight_decay)
+
+
+class CompiledPropagation(Propagation):
+    """The same training with gradients in closed form: autograd's passes over memory took half of a step."""
+
+    def __init__(self, train: Interactions, config: NGCFConfig, rng: np.random.Generator) -> None:
+        super().__init__(train, config, rng, torch.device("cpu"))
+        self.layers = [Layer(self.graph, config.embedding_size) for _ in range(config.n_layers)]
+        self.gradients = [torch.zeros_like(value) for value in self.parameters.values()]
+        for value, gradient in zip(self.parameters.values(), self.gradients, strict=True):
+            value.grad = gradient
+        shape = (self.graph.n_nodes, (config.n_layers + 1) * config.embedding_size)
+        self.rows, self.gradient, self.penalty = (np.empty(shape, dtype=np.float32) for _ in range(3))
+
+    def final(self, kept: torch.Tensor | None = None) -> torch.Tensor:
+        """See ``Propagation.final``; the same memory every time."""
+        base, weights, biases = (value.detach() for value in self.parameters.values())
+        scale = np.float32(1 if kept is None else 1 / (1 - self.config.dropout))
+        current, size = base.numpy(), self.config.embedding_size
+        self.rows[:, :size] = current
+        for place, layer in enumerate(self.layers):
+            mask = layer.everything if kept is None else kept[place].numpy()
+            current = layer.forward(current, weights[place], biases[place], mask, scale, self.rows, (place + 1) * size)
+        return torch.from_numpy(self.rows)
+
+    def kept(self) -> torch.Tensor | None:
+        """See ``Propagation.kept``; from the kernels' stream."""
+        if self.config.dropout == 0:
+            return None
+        kept = torch.empty((self.config.n_layers, self.graph.n_nodes, self.config.embedding_size), dtype=torch.bool)
+        draw_kept(self.triplets.random, self.config.dropout, kept.numpy())
+        return kept
+
+    def backward(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+        """See ``TorchGraphTraining.backward``."""
+        rows, size = self.final(self.kept()).numpy(), self.config.embedding_size
+        loss = bpr_gradient(
+            users.numpy(), positives.numpy(), negatives.numpy(), rows, rows, np.float32(self.config.weight_decay),
+            self.gradient, self.penalty,
+        )  # fmt: skip
+        self.gradient += self.penalty
+        by_layer = torch.zeros(self.graph.n_nodes, size)
+        by_base, by_weights, by_biases = self.gradients
+        for place in range(len(self.layers) - 1, -1, -1):
+            by_layer = self.layers[place].backward(
+                self.parameters["weights"][place].detach(), self.rows, (place + 1) * size, self.gradient, by_layer,
+                by_weights[place], by_biases[place],
+            )  # fmt: skip
+        torch.add(by_layer, torch.from_numpy(self.gradient)[:, :size], out=by_base)
+        return torch.tensor(loss)
+
+    def step(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+        """See ``TorchGraphTraining.step``; gradients are set, not added to."""
+        loss = self.backward(users, positives, negatives)
+        self.optimizer.step()
+        return loss
+
+
+class Layer:
+    """A layer of NGCF and what its derivative needs of the last forward pass.
+
+    Args:
+        graph: What is propagated over.
+        size: Numbers a node, d.
+    """
+
+    def __init__(self, graph: Graph, size: int) -> None:
+        shape = (graph.n_nodes, size)
+        self.graph = graph
+        self.everything = np.ones(shape, dtype=np.bool_)
+        self.product, self.total, self.interaction, self.activated = (torch.empty(shape) for _ in range(4))
+        self.inverse = np.empty(graph.n_nodes, dtype=np.float32)
+        self.size = size
+
+    def forward(
+        self,
+        current: FloatArray,
+        weights: torch.Tensor,
+        bias: torch.Tensor,
+        kept: BoolArray,
+        scale: np.float32,
+        final: FloatArray,
+        column: int,
+    ) -> FloatArray:
+        """The next layer, ``[n_nodes, d]``, from this one; scaled to length 1 it is put into ``final``."""
+        self.current, self.kept, self.scale = current, kept, scale
+        self.total.numpy()[:] = current
+        self._multiply(current, self.product, self.total)
+        torch.mul(self.product, torch.from_numpy(current), out=self.interaction)
+        torch.mm(self.total, weights[: self.size], out=self.activated).addmm_(self.interaction, weights[self.size :])
+        layer = self.activated.numpy()
+        activate(layer, bias.numpy(), kept, scale, self.inverse, final, column)
+        return layer
+
+    def backward(
+        self,
+        weights: torch.Tensor,
+        final: FloatArray,
+        column: int,
+        by_final: FloatArray,
+        by_layer: torch.Tensor,
+        by_weights: torch.Tensor,
+        by_bias: torch.Tensor,
+    ) -> torch.Tensor:
+        """From the gradients of what ``forward`` gave to that of what it was given; fills those of the weights."""
+        activate_back(
+            self.activated.numpy(), self.kept, self.scale, self.inverse, final, column, by_final, by_layer.numpy(),
+            by_bias.numpy(),
+        )  # fmt: skip
+        torch.mm(self.total.T, by_layer, out=by_weights[: self.size])
+        torch.mm(self.interaction.T, by_layer, out=by_weights[self.size :])
+        by_total, by_interaction = by_layer @ weights[: self.size].T, by_layer @ weights[self.size :].T
+        interact_back(self.current, self.product.numpy(), by_total.numpy(), by_interaction.numpy())
+        self._multiply(by_interaction.numpy(), self.product, by_total)  # A is its own transpose
+        return by_total
+
+    def _multiply(self, dense: FloatArray, product: torch.Tensor, total: torch.Tensor) -> None:
+        spmm(self.graph.indptr, self.graph.indices, self.graph.values, dense, product.numpy(), total.numpy())
 
 
 class NGCF(GraphModel):
@@ -122,7 +213,9 @@ class NGCF(GraphModel):
     name = "ngcf"
 
     def trainer(self, train: Interactions, rng: np.random.Generator, device: torch.device) -> GraphTrainer:
-        """One engine for both."""
+        """Compiled on the CPU, autograd elsewhere."""
+        if device.type == "cpu":
+            return CompiledPropagation(train, self.config, rng)
         return Propagation(train, self.config, rng, device)
 
     @staticmethod

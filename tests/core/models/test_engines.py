@@ -11,10 +11,10 @@ from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import perturb
 from dconrec_core.models._factors import Triplets
 from dconrec_core.models._graph import Graph
-from dconrec_core.models._graph_training import TorchGraphTraining
 from dconrec_core.models.bprmf import BPRMFConfig, Factors, TorchFactors
 from dconrec_core.models.ease import ease_weights, invert_on_device, lower_gram
 from dconrec_core.models.lightgcn import CompiledPropagation, LightGCNConfig, TorchPropagation
+from dconrec_core.models.ngcf import CompiledPropagation as CompiledNeural
 from dconrec_core.models.ngcf import NGCFConfig
 from dconrec_core.models.ngcf import Propagation as NeuralPropagation
 from dconrec_core.models.xsimgcl import CompiledContrast, TorchContrast, XSimGCLConfig
@@ -122,15 +122,23 @@ def test_noise_of_xsimgcl_has_its_length_and_keeps_every_sign(planted_split: Spl
     assert len(np.unique(directions.round(5), axis=0)) == 50
 
 
-def test_ngcf_gradients_in_closed_form_are_those_of_autograd(planted_split: Split) -> None:
-    config = NGCFConfig(embedding_size=8, dropout=0)
-    triplets = triplets_of(planted_split.train)
+@pytest.mark.parametrize("dropout", [0, 0.3])
+@pytest.mark.parametrize("isolated", [0, 5])
+def test_ngcf_gradients_in_closed_form_are_those_of_autograd(
+    dropout: float, isolated: int, planted_split: Split
+) -> None:
+    config = NGCFConfig(embedding_size=8, dropout=dropout, weight_decay=0.1)
+    train = planted_split.train.take(planted_split.train.users >= isolated)
+    compiled = CompiledNeural(train, config, np.random.default_rng(0))
+    readable = NeuralPropagation(train, config, np.random.default_rng(0), CPU)
+    weights = compiled.weights()
+    weights["biases"] = np.random.default_rng(1).normal(size=weights["biases"].shape).astype(np.float32)
+    kept = compiled.kept()
     found = []
-    for backward in (NeuralPropagation.compiled_backward, TorchGraphTraining.backward):
-        trainer = NeuralPropagation(planted_split.train, config, np.random.default_rng(0), CPU)
-        if backward is TorchGraphTraining.backward:  # the sparse product of CUDA, too
-            trainer.adjacency = trainer.graph.torch(CPU)
-        loss = backward(trainer, *(torch.from_numpy(ids).long() for ids in triplets))
+    for trainer in (compiled, readable):
+        trainer.restore(weights)
+        trainer.kept = lambda: kept
+        loss = trainer.backward(*(torch.from_numpy(ids).long() for ids in triplets_of(train)))
         found.append((float(loss), {name: value.grad.numpy() for name, value in trainer.parameters.items()}))
     (ours, by_hand), (theirs, by_autograd) = found
     assert ours == pytest.approx(theirs, rel=1e-5)
@@ -185,6 +193,7 @@ def everything(trainer: Trainer) -> dict[str, bytes]:
         lambda train: TorchPropagation(train, LightGCNConfig(batch_size=64), np.random.default_rng(0), CPU),
         lambda train: CompiledContrast(train, XSimGCLConfig(batch_size=64), np.random.default_rng(0)),
         lambda train: TorchContrast(train, XSimGCLConfig(batch_size=64), np.random.default_rng(0), CPU),
+        lambda train: CompiledNeural(train, NGCFConfig(batch_size=64), np.random.default_rng(0)),
         lambda train: NeuralPropagation(train, NGCFConfig(batch_size=64), np.random.default_rng(0), CPU),
     ],
 )

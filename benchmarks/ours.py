@@ -65,10 +65,10 @@ def time_to_quality(model: str, split: str, settings: dict[str, Any], seed: int,
     return {"seconds": None, "epoch": history.best_epoch, "valid_ndcg@10": history.best_valid}
 
 
-def quality(model: str, split: str, seed: int, trials: int) -> Answer:
+def quality(model: str, split: str, settings: dict[str, Any], seed: int, trials: int) -> Answer:
     """Test metrics after a search on valid, and what it chose beside the defaults."""
     parts = read_npz(split)
-    trained = train_and_measure(model, {}, parts.train, parts, trials, RunOptions(seed, "cpu"))
+    trained = train_and_measure(model, settings, parts.train, parts, trials, RunOptions(seed, "cpu"))
     defaults = MODELS[model].config_class().model_dump()
     chosen = {name: value for name, value in trained.config.items() if value != defaults[name]}
     return {"ndcg@10": trained.metrics["ndcg@10"], "recall@20": trained.metrics["recall@20"], "settings": chosen}

@@ -66,13 +66,13 @@ class Graph:
             return torch.sparse_csr_tensor(offsets, columns, values, size=size, check_invariants=False).to(device)
 
 
-def default_batch(n_interactions: int) -> int:
+def default_batch(n_interactions: int, steps: int = 12, least: int = 4096) -> int:
     """Triplets a step of a graph model where nobody says: a twelfth of an epoch, and not below 4096.
 
     A step propagates over the whole graph whatever its batch, so an epoch costs its number of steps. On ML-1M twelve
     steps with a step size to match reach in 20 s what steps of 8192 triplets reach in 130 s.
     """
-    return max(4096, -(-n_interactions // 12))
+    return max(least, -(-n_interactions // steps))
 
 
 def average_layers(adjacency: torch.Tensor, embeddings: torch.Tensor, n_layers: int) -> torch.Tensor:

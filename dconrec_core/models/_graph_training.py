@@ -82,9 +82,13 @@ class TorchGraphTraining(TorchTraining, ABC):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed loss and summed L2 penalty of a batch."""
 
+    def batch_size(self) -> int:
+        """Triplets a step."""
+        return self.config.batch_size or default_batch(len(self.train))
+
     def epoch(self) -> float:
         """See ``Trainer.epoch``."""
-        size = self.config.batch_size or default_batch(len(self.train))
+        size = self.batch_size()
         triplets = self.triplets.epoch()
         triplets[1:] += self.train.n_users
         nodes = torch.from_numpy(triplets).to(self.device).long()

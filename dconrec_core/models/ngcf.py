@@ -10,7 +10,7 @@ from pydantic import Field
 from dconrec_core.device import mixed_precision
 from dconrec_core.kernels import bpr_gradient, spmm
 from dconrec_core.models._factors import initial_factors
-from dconrec_core.models._graph import Graph
+from dconrec_core.models._graph import Graph, default_batch
 from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
 from dconrec_core.models._ngcf_kernels import SLOPE, activate, activate_back, draw_kept, interact_back
 from dconrec_core.models.base import EpochConfig
@@ -25,15 +25,15 @@ class NGCFConfig(EpochConfig):
     """Hops of the propagation, each with weights of its own."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of each layer's numbers that a training step leaves out (message dropout)."""
-    learning_rate: float = Field(0.003, gt=0)
+    learning_rate: float = Field(0.002, gt=0)
     """Step size of Adam."""
-    weight_decay: float = Field(0.001, ge=0)
+    weight_decay: float = Field(0.0001, ge=0)
     """L2 penalty on the final embeddings of each triplet."""
     init_scale: float = Field(0.02, gt=0)
     """Standard deviation of the initial embeddings: small beside the layers, whose rows have length 1."""
     batch_size: int | None = Field(None, ge=1)
-    """Triplets a step, each of which propagates over the whole graph; by default a twelfth of an epoch, at least
-    4096."""
+    """Triplets a step, each of which propagates over the whole graph; by default an eightieth of an epoch, at least
+    2048: larger steps overfit before they have learned as much."""
 
 
 class Propagation(TorchGraphTraining):
@@ -53,6 +53,10 @@ class Propagation(TorchGraphTraining):
     def adjacency(self) -> torch.Tensor:
         """The graph's matrix on the device."""
         return self.graph.torch(self.device)
+
+    def batch_size(self) -> int:
+        """Triplets a step."""
+        return self.config.batch_size or default_batch(len(self.train), steps=80, least=2048)
 
     def final(self, kept: torch.Tensor | None = None) -> torch.Tensor:
         """The initial embeddings and every layer's, scaled to length 1, side by side: ``[n_nodes, (L + 1) d]``.
@@ -221,4 +225,4 @@ class NGCF(GraphModel):
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
         """Weight decay must follow the training set; see BPRMF."""
-        return [{}, {"weight_decay": 0.0003}, {"weight_decay": 0.003}, {"n_layers": 2}, {"dropout": 0.3}]
+        return [{}, {"weight_decay": 0.001}, {"dropout": 0.3}, {"n_layers": 2}, {"weight_decay": 0.00001}]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmarks import courses, processes, speed, speed_cases
 from benchmarks.courses import Course, finished
@@ -154,3 +155,9 @@ def test_splits_survive_the_file(tmp_path: Path):
         assert getattr(again, part).fingerprint() == getattr(split, part).fingerprint()
     assert again.train.n_items == split.train.n_items
     assert np.load(tmp_path / "split.npz")["train"].dtype == np.int32
+
+
+def test_settings_of_a_dataset_are_those_of_its_preset():
+    for (model, dataset), settings in speed_cases.SETTINGS.items():
+        preset = yaml.safe_load((processes.ROOT / "presets" / f"{dataset}.yaml").read_text())
+        assert preset["evaluate"]["models"].get(model, settings) == settings

@@ -154,13 +154,13 @@ def _negatives(train: Any) -> float:
     """Seconds of the part of ``bpr_epoch`` that cannot be seen from outside: one negative an interaction."""
     import numpy as np
 
-    from dconrec_core.kernels import draw_negatives
+    from dconrec_core.models._factors import Triplets
 
-    order = np.random.default_rng(0).permutation(len(train)).astype(np.int32)
-    state, negatives = np.zeros(1, dtype=np.uint64), np.empty_like(order)
+    triplets = Triplets(train, np.random.default_rng(0))
+    order = triplets.order()
     for batch in (order[:1], order):  # compiled by the first
         started = time.perf_counter()
-        draw_negatives(batch, train.users, train.items, train.indptr, state, train.n_items, negatives)
+        triplets.negatives(batch)
     return time.perf_counter() - started
 
 

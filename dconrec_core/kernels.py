@@ -54,14 +54,37 @@ def contains(indptr, indices, rows, asked):
     return found
 
 
+@_inline_jit
+def _bit(sketch, user, item):
+    """The bit of a pair: its place in ``sketch`` and its mask there."""
+    mixed = np.uint64(user) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(item) * np.uint64(0xC2B2AE3D27D4EB4F)
+    place = (mixed >> np.uint64(20)) & np.uint64(8 * sketch.shape[0] - 1)
+    return place >> np.uint64(3), np.uint8(1 << (place & np.uint64(7)))
+
+
 @_jit
-def _negative(state, indptr, indices, user, n_items):
+def pair_sketch(users, items):
+    """A Bloom filter of pairs with one hash, uint8: a clear bit says that a pair is none of them, without a search.
+
+    At least 8 bits a pair, so that seven in eight pairs that are not there are told so by one look at memory.
+    """
+    size = 64
+    while size < 8 * users.shape[0]:
+        size *= 2
+    sketch = np.zeros(size // 8, dtype=np.uint8)
+    for pair in range(users.shape[0]):
+        place, mask = _bit(sketch, users[pair], items[pair])
+        sketch[place] |= mask
+    return sketch
+
+
+@_jit
+def _negative(state, indptr, indices, sketch, user, n_items):
     """A random item the user has not; after 64 misses in a row any item, so that a full row cannot hang."""
-    low, high = indptr[user], indptr[user + 1]
     item = _below(state, n_items)
     for _ in range(64):
-        inside = low < high and item >= indices[low] and item <= indices[high - 1]
-        if not (inside and _find(indices, low, high, item) >= 0):
+        place, mask = _bit(sketch, user, item)
+        if not sketch[place] & mask or _find(indices, indptr[user], indptr[user + 1], item) < 0:
             return item
         item = _below(state, n_items)
     return item
@@ -77,16 +100,17 @@ def shuffle(state, order):
 
 @_inline_jit
 def _bpr_step(p, q, r, sums_p, sums_q, sums_r, u, i, j, learning_rate, decay):
-    """One BPR step on the rows of a user, a positive and a negative item; returns the loss before it.
+    """One BPR step on the rows of a user, a positive and a negative item; returns margin m before it, and exp(−|m|).
 
     ``sums_*[·]`` is Adagrad's state, one number a row: the mean squared gradient, summed.
     """
-    size = p.shape[0]
-    one, tiny = np.float32(1), np.float32(1e-8)
+    size, one, tiny = p.shape[0], np.float32(1), np.float32(1e-8)
+    share = one / np.float32(size)  # a division by an integer would be one in double precision
     margin = np.float32(0)
     for f in range(size):
         margin += p[f] * (q[f] - r[f])
-    pull = one / (one + np.exp(margin))
+    less = np.exp(-abs(margin))
+    pull = (less if margin > 0 else one) / (one + less)
     squares_p, squares_q, squares_r = np.float32(0), np.float32(0), np.float32(0)
     for f in range(size):
         step_p = pull * (q[f] - r[f]) - decay * p[f]
@@ -95,9 +119,9 @@ def _bpr_step(p, q, r, sums_p, sums_q, sums_r, u, i, j, learning_rate, decay):
         squares_p += step_p * step_p
         squares_q += step_q * step_q
         squares_r += step_r * step_r
-    sums_p[u] += squares_p / size
-    sums_q[i] += squares_q / size
-    sums_r[j] += squares_r / size
+    sums_p[u] += squares_p * share
+    sums_q[i] += squares_q * share
+    sums_r[j] += squares_r * share
     rate_p = learning_rate / np.sqrt(sums_p[u] + tiny)
     rate_q = learning_rate / np.sqrt(sums_q[i] + tiny)
     rate_r = learning_rate / np.sqrt(sums_r[j] + tiny)
@@ -108,11 +132,13 @@ def _bpr_step(p, q, r, sums_p, sums_q, sums_r, u, i, j, learning_rate, decay):
         p[f] += rate_p * (pull * (q[f] - r[f]) - decay * old)
         q[f] += rate_q * step_q
         r[f] += rate_r * step_r
-    return max(-margin, np.float32(0)) + np.log1p(np.exp(-abs(margin)))
+    return margin, less
 
 
 @_fast_jit
-def bpr_epoch(order, users, items, indptr, state, user_factors, item_factors, user_sum, item_sum, learning_rate, decay):
+def bpr_epoch(
+    order, users, items, indptr, sketch, state, user_factors, item_factors, user_sum, item_sum, learning_rate, decay
+):
     """One pass of BPR over ``order``: draw a negative, closed-form gradient, row-wise Adagrad, three rows a step.
 
     Args:
@@ -120,6 +146,7 @@ def bpr_epoch(order, users, items, indptr, state, user_factors, item_factors, us
         users: User of each interaction, sorted; with ``indptr`` its row offsets.
         items: Item of each interaction, sorted within a user: also the rows that negatives must avoid.
         indptr: int64 ``[n_users + 1]``.
+        sketch: ``pair_sketch`` of users and items.
         state: Random state, advanced in place.
         user_factors: float32 ``[n_users, d]``, changed in place, as are the next three.
         item_factors: float32 ``[n_items, d]``.
@@ -131,24 +158,34 @@ def bpr_epoch(order, users, items, indptr, state, user_factors, item_factors, us
     Returns:
         Mean BPR loss over the pass, each taken before its own update.
     """
-    n_items = item_factors.shape[0]
+    n_items, count = item_factors.shape[0], order.shape[0]
+    negatives = np.empty(256, dtype=np.int32)
     loss = 0.0
-    for step in range(order.shape[0]):
-        interaction = order[step]
-        u, i = users[interaction], items[interaction]
-        j = _negative(state, indptr, items, u, n_items)
-        loss += _bpr_step(
-            user_factors[u], item_factors[i], item_factors[j], user_sum, item_sum, item_sum, u, i, j, learning_rate,
-            decay,
-        )  # fmt: skip
-    return loss / max(order.shape[0], 1)
+    for start in range(0, count, negatives.shape[0]):
+        stop = min(start + negatives.shape[0], count)
+        for step in range(start, stop):  # apart, so that a wrong guess of the processor's throws less work away
+            negatives[step - start] = _negative(state, indptr, items, sketch, users[order[step]], n_items)
+        product = 1.0  # of 1 + exp(−|m|), up to 2²⁵⁶: one logarithm instead of one a step
+        for step in range(start, stop):
+            u, i, j = users[order[step]], items[order[step]], negatives[step - start]
+            margin, less = _bpr_step(
+                user_factors[u], item_factors[i], item_factors[j], user_sum, item_sum, item_sum, u, i, j,
+                learning_rate, decay,
+            )  # fmt: skip
+            loss += max(-margin, np.float32(0))
+            product *= 1.0 + less
+        loss += np.log(product)
+    return loss / max(count, 1)
 
 
 @_jit
-def _masked_negative(state, indptr, indices, mask, user, n_items):
+def _masked_negative(state, indptr, indices, sketch, mask, user, n_items):
     """``_negative`` for a user of whose items only those in ``mask`` count."""
     for _ in range(64):
         item = _below(state, n_items)
+        byte, bit = _bit(sketch, user, item)
+        if not sketch[byte] & bit:
+            return item
         place = _find(indices, indptr[user], indptr[user + 1], item)
         if place < 0 or not mask[place]:
             return item
@@ -157,8 +194,9 @@ def _masked_negative(state, indptr, indices, mask, user, n_items):
 
 @_fast_jit
 def masked_bpr_epoch(
-    order, users, items, indptr, mask, seed, user_factors, item_factors, user_sum, item_sum, learning_rate, decay
-):
+    order, users, items, indptr, sketch, mask, seed, user_factors, item_factors, user_sum, item_sum, learning_rate,
+    decay,
+):  # fmt: skip
     """``bpr_epoch`` over the interactions in ``mask`` alone, under random numbers that all masks share.
 
     The negative of an interaction is the first of a stream of its own that the masked set does not hold. Two masks
@@ -170,6 +208,7 @@ def masked_bpr_epoch(
         users: User of each interaction of the pool, sorted.
         items: Item of each, sorted within a user.
         indptr: int64 ``[n_users + 1]``.
+        sketch: ``pair_sketch`` of users and items, whole.
         mask: Which of them are trained on, bool ``[n]``.
         seed: uint64, of all streams.
         user_factors: float32 ``[n_users, d]``, changed in place, as are the next three.
@@ -187,7 +226,7 @@ def masked_bpr_epoch(
             continue
         u, i = users[interaction], items[interaction]
         stream[0] = seed + np.uint64(interaction) * np.uint64(0xD1342543DE82EF95)
-        j = _masked_negative(stream, indptr, items, mask, u, n_items)
+        j = _masked_negative(stream, indptr, items, sketch, mask, u, n_items)
         _bpr_step(
             user_factors[u], item_factors[i], item_factors[j], user_sum, item_sum, item_sum, u, i, j, learning_rate,
             decay,
@@ -195,10 +234,10 @@ def masked_bpr_epoch(
 
 
 @_fast_jit
-def draw_negatives(batch, users, items, indptr, state, n_items, negatives):
+def draw_negatives(batch, users, items, indptr, sketch, state, n_items, negatives):
     """Fill ``negatives`` with one random item the user has not, for each interaction of ``batch``."""
     for row in range(batch.shape[0]):
-        negatives[row] = _negative(state, indptr, items, users[batch[row]], n_items)
+        negatives[row] = _negative(state, indptr, items, sketch, users[batch[row]], n_items)
 
 
 @_fast_jit

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from dconrec_core.device import cpu_threads
 from dconrec_core.evaluation import RankingTask
-from dconrec_core.kernels import bpr_losses, masked_bpr_epoch, shuffle
+from dconrec_core.kernels import bpr_losses, masked_bpr_epoch, pair_sketch, shuffle
 from dconrec_core.models._factors import random_state
 from dconrec_core.models.bprmf import BPRMFConfig, Factors
 from dconrec_core.sampling import sample_negatives
@@ -36,6 +36,7 @@ class InnerTraining:
         valid_negatives: int,
     ) -> None:
         self.pool, self.valid, self.rng = pool, valid, rng
+        self.sketch = pair_sketch(pool.interactions.users, pool.interactions.items)
         self.warm_epochs, self.inner_epochs = warm_epochs, inner_epochs
         self.config = BPRMFConfig(weight_decay=0.005)
         self.task = RankingTask.valid(pool.train, valid)
@@ -80,7 +81,7 @@ class InnerTraining:
         user_sum, item_sum = np.zeros(len(users), dtype=np.float32), np.zeros(len(items), dtype=np.float32)
         for order, seed in orders:
             masked_bpr_epoch(
-                order, pool.users, pool.items, pool.indptr, mask, seed, users, items, user_sum, item_sum,
+                order, pool.users, pool.items, pool.indptr, self.sketch, mask, seed, users, items, user_sum, item_sum,
                 np.float32(config.learning_rate), np.float32(config.weight_decay),
             )  # fmt: skip
         losses: FloatArray = np.empty(len(self.valid), dtype=np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dconrec_core.errors import NotFittedError
-from dconrec_core.kernels import draw_negatives, shuffle
+from dconrec_core.kernels import draw_negatives, pair_sketch, shuffle
 from dconrec_core.models.base import State
 from dconrec_core.ranking import DotProducts
 from dconrec_core.types import FloatArray, IntArray, Interactions
@@ -54,6 +54,7 @@ class Triplets:
 
     def __init__(self, train: Interactions, rng: np.random.Generator) -> None:
         self.train, self.random = train, random_state(rng)
+        self.sketch = pair_sketch(train.users, train.items)
 
     def order(self) -> IntArray:
         """A new order of the interactions, int32 ``[n]``."""
@@ -65,7 +66,9 @@ class Triplets:
         """An item that the user has not, for each interaction of ``batch``, int32."""
         negatives = np.empty(len(batch), dtype=np.int32)
         train = self.train
-        draw_negatives(batch, train.users, train.items, train.indptr, self.random, train.n_items, negatives)
+        draw_negatives(
+            batch, train.users, train.items, train.indptr, self.sketch, self.random, train.n_items, negatives
+        )
         return negatives
 
     def epoch(self) -> IntArray:

@@ -55,9 +55,9 @@ class Factors:
         train, config = self.train, self.config
         return float(
             bpr_epoch(
-                self.triplets.order(), train.users, train.items, train.indptr, self.triplets.random, self.users,
-                self.items, self.user_sum, self.item_sum, np.float32(config.learning_rate),
-                np.float32(config.weight_decay),
+                self.triplets.order(), train.users, train.items, train.indptr, self.triplets.sketch,
+                self.triplets.random, self.users, self.items, self.user_sum, self.item_sum,
+                np.float32(config.learning_rate), np.float32(config.weight_decay),
             )
         )  # fmt: skip
 

@@ -30,7 +30,16 @@ def small(seed: int = 0, n_users: int = 12, n_items: int = 9, n: int = 40) -> In
 def negatives_of(train: Interactions, order: np.ndarray, random: np.ndarray) -> np.ndarray:
     """The items the compiled loop draws, in its order: both take one stream and draw per interaction."""
     negatives = np.empty(len(order), dtype=np.int32)
-    kernels.draw_negatives(order, train.users, train.items, train.indptr, random, train.n_items, negatives)
+    kernels.draw_negatives(
+        order,
+        train.users,
+        train.items,
+        train.indptr,
+        kernels.pair_sketch(train.users, train.items),
+        random,
+        train.n_items,
+        negatives,
+    )
     return negatives
 
 

@@ -44,7 +44,16 @@ def test_held_out_positives_are_drawn_as_negatives_like_any_unseen_item(sampler:
         negatives = sample_negatives(train, users, np.random.default_rng(0))
     else:
         negatives, state = np.empty(len(order), dtype=np.int32), np.array([1], dtype=np.uint64)
-        kernels.draw_negatives(order, train.users, train.items, train.indptr, state, train.n_items, negatives)
+        kernels.draw_negatives(
+            order,
+            train.users,
+            train.items,
+            train.indptr,
+            kernels.pair_sketch(train.users, train.items),
+            state,
+            train.n_items,
+            negatives,
+        )
     drawn = np.bincount(users.astype(np.int64) * 40 + negatives, minlength=60 * 40).reshape(60, 40)
     expected = (train.user_degree * rounds / (40 - train.user_degree))[:, None]
     share = drawn / expected

@@ -366,6 +366,16 @@ def spmm(indptr, indices, values, dense, product, total):
 
 
 @_jit
+def entries_by_item(items, item_ptr):
+    """Entries ordered by item, ties as they were, int64 ``[nnz]``: a counting sort. ``item_ptr``: offsets of items."""
+    after, ordered = item_ptr[:-1].copy(), np.empty(items.shape[0], dtype=np.int64)
+    for entry in range(items.shape[0]):
+        ordered[after[items[entry]]] = entry
+        after[items[entry]] += 1
+    return ordered
+
+
+@_jit
 def gram(indptr, items, users, by_item, item_ptr, product):
     """How many users two items share, XᵀX, into the lower triangle of ``product``; the upper one is left as it is.
 
@@ -374,7 +384,7 @@ def gram(indptr, items, users, by_item, item_ptr, product):
 
     Args:
         indptr: Row offsets of users, int64 ``[n_users + 1]``.
-        items: Items of each user, sorted within a row.
+        items: Items of each user, sorted within a row; unsigned, or every index is first checked for being negative.
         users: User of each entry.
         by_item: Entries ordered by item, int64 ``[nnz]``.
         item_ptr: Offsets of items in ``by_item``, int64 ``[n_items + 1]``.
@@ -384,10 +394,11 @@ def gram(indptr, items, users, by_item, item_ptr, product):
     for item in range(product.shape[0]):
         for place in range(item_ptr[item], item_ptr[item + 1]):
             entry = by_item[place]
-            for other in range(indptr[users[entry]], entry + 1):
-                counts[items[other]] += 1
+            for other in items[indptr[users[entry]] : entry + 1]:
+                counts[other] += 1
+        row = product[item]
         for other in range(item + 1):
-            product[item, other] = counts[other]
+            row[other] = counts[other]
             counts[other] = 0
 
 

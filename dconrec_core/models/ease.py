@@ -12,8 +12,8 @@ from scipy.linalg import lapack
 from dconrec_core.device import resolve_device
 from dconrec_core.errors import NotFittedError, TrainingError
 from dconrec_core.evaluation import RankingTask
+from dconrec_core.kernels import entries_by_item, inverse_to_weights
 from dconrec_core.kernels import gram as compiled_gram
-from dconrec_core.kernels import inverse_to_weights
 from dconrec_core.models._history import history_of, history_state
 from dconrec_core.models.base import State
 from dconrec_core.options import EpochEvent, RunOptions
@@ -87,10 +87,10 @@ class EASE:
 
 def lower_gram(train: Interactions) -> FloatArray:
     """XᵀX of the user × item matrix X, float32 ``[n_items, n_items]``, exact; the upper triangle is 0."""
-    by_item = np.argsort(train.items, kind="stable")
     product = np.zeros((train.n_items, train.n_items), dtype=np.float32)
     item_ptr = np.concatenate(([0], np.cumsum(train.item_degree)))
-    compiled_gram(train.indptr, train.items, train.users, by_item, item_ptr, product)
+    by_item = entries_by_item(train.items, item_ptr)
+    compiled_gram(train.indptr, train.items.view(np.uint32), train.users, by_item, item_ptr, product)
     return product
 
 

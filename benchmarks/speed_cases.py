@@ -25,6 +25,7 @@ RECBOLE, IMPLICIT = "RecBole 1.2.1", "implicit 0.7.3"
 RECBOLE_BLOCKS = [2**power for power in (18, 20, 22, 24)]  # scores a block; the fastest on the first repetition counts
 XSIMGCL_TRIALS = 1
 SETTINGS: dict[tuple[str, str], Row] = {
+    ("bprmf", "ml-1m"): {"learning_rate": 0.15, "weight_decay": 0.01},
     ("lightgcn", "gowalla"): {"weight_decay": 0.0001},
     ("xsimgcl", "gowalla"): {"weight_decay": 0.0001},
 }

@@ -124,7 +124,14 @@ class Case:
             "settings": {**self.settings, "repetitions": bench.repetitions, "epochs": bench.epochs},
             "peers": {"environment": _peers_fingerprint(), "courses": self._courses(bench)},
         }
+        if tuned := self._tuned():
+            key["tuned"] = tuned
         return bench.row(key, lambda: {**self.measure(bench, self.dataset, **self.settings), "load": _load()})
+
+    def _tuned(self) -> dict[str, Row]:
+        """Settings of the dataset that the row's models have."""
+        models = ("xsimgcl", "lightgcn") if self.measure is xsimgcl_epoch else (self.settings.get("model"),)
+        return {model: row for (model, dataset), row in SETTINGS.items() if dataset == self.dataset and model in models}
 
     def _courses(self, bench: Bench) -> list[Any]:
         """What the row takes from the peers' trainings: another one makes another row."""

@@ -135,7 +135,8 @@ def _registration(files: Workspace) -> dict[str, Any]:
 def main() -> int:
     """Exit code 0 after Ctrl-C or SIGTERM, 1 when a server does not come up or stops."""
     os.chdir(ROOT)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell's `&` had SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         serve(free_port(MLFLOW_PORT), free_port(PREFECT_PORT), Path(os.environ["PREFECT_HOME"]) / "logs")
     except USER_ERRORS as error:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dconrec_core import kernels
+from dconrec_core.models._factors import Triplets
 from dconrec_core.models._graph import Graph
 from dconrec_core.models.bprmf import BPRMFConfig, Factors, TorchFactors
 from dconrec_core.models.lightgcn import CompiledPropagation, LightGCNConfig, TorchPropagation
@@ -29,18 +30,9 @@ def small(seed: int = 0, n_users: int = 12, n_items: int = 9, n: int = 40) -> In
 
 def negatives_of(train: Interactions, order: np.ndarray, random: np.ndarray) -> np.ndarray:
     """The items the compiled loop draws, in its order: both take one stream and draw per interaction."""
-    negatives = np.empty(len(order), dtype=np.int32)
-    kernels.draw_negatives(
-        order,
-        train.users,
-        train.items,
-        train.indptr,
-        kernels.pair_sketch(train.users, train.items),
-        random,
-        train.n_items,
-        negatives,
-    )
-    return negatives
+    triplets = Triplets(train, np.random.default_rng(0))
+    triplets.random = random
+    return triplets.negatives(order)
 
 
 @given(st.integers(0, 1000))

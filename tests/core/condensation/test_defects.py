@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dconrec_core import kernels
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.augment import build_pool
 from dconrec_core.condensation.bernoulli import draw_masks
 from dconrec_core.condensation.dataset import condensed_frame
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig
 from dconrec_core.condensation.search import Search
+from dconrec_core.models._factors import Triplets
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.sampling import sample_negatives
 from dconrec_core.types import Budget, CandidatePool, Interactions, Split
@@ -43,17 +43,9 @@ def test_held_out_positives_are_drawn_as_negatives_like_any_unseen_item(sampler:
     if sampler == "readable":
         negatives = sample_negatives(train, users, np.random.default_rng(0))
     else:
-        negatives, state = np.empty(len(order), dtype=np.int32), np.array([1], dtype=np.uint64)
-        kernels.draw_negatives(
-            order,
-            train.users,
-            train.items,
-            train.indptr,
-            kernels.pair_sketch(train.users, train.items),
-            state,
-            train.n_items,
-            negatives,
-        )
+        triplets = Triplets(train, np.random.default_rng(0))
+        triplets.random = np.array([1], dtype=np.uint64)
+        negatives = triplets.negatives(order)
     drawn = np.bincount(users.astype(np.int64) * 40 + negatives, minlength=60 * 40).reshape(60, 40)
     expected = (train.user_degree * rounds / (40 - train.user_degree))[:, None]
     share = drawn / expected

@@ -27,6 +27,7 @@ XSIMGCL_TRIALS = 1
 SETTINGS: dict[tuple[str, str], Row] = {
     ("bprmf", "ml-1m"): {"learning_rate": 0.15, "weight_decay": 0.01},
     ("lightgcn", "gowalla"): {"weight_decay": 0.0001},
+    ("ngcf", "ml-1m"): {"dropout": 0.0, "weight_decay": 0.0005},
     ("xsimgcl", "gowalla"): {"weight_decay": 0.0001},
 }
 """What departs from a model's defaults on a dataset, as in ``presets/``; the search is around it."""

@@ -58,7 +58,7 @@ PEERS = {
         "LightGCN", THREE_LAYERS, (0.02, 0.01), {"ml-1m": LARGE_BATCH, "gowalla": LARGE_BATCH}, "lightgcn-large"
     ),
     "ngcf": PeerModel("NGCF", {}, (0.002, 0.005), {"ml-100k": DEFAULT_BATCH, "ml-1m": 8192}, "ngcf"),
-    "ngcf-whole": PeerModel("NGCF", {"message_dropout": 0.0}, (0.002,), {"ml-1m": 8192}, "ngcf-whole"),
+    "ngcf-no-dropout": PeerModel("NGCF", {"message_dropout": 0.0}, (0.002,), {"ml-1m": 8192}, "ngcf-no-dropout"),
 }
 """What each peer's courses are. RecBole's default batch is an eightieth of an epoch on ml-100k. A step propagates over
 the whole graph, so ml-1m gets fewer of them; the large batch, a twelfth of its epoch, is what our LightGCN takes, and

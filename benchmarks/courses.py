@@ -62,7 +62,7 @@ PEERS = {
 }
 """What each peer's courses are. RecBole's default batch is an eightieth of an epoch on ml-100k. A step propagates over
 the whole graph, so ml-1m gets fewer of them; the large batch, a twelfth of its epoch, is what our LightGCN takes, and
-on gowalla the only one that ends within hours. Without message dropout NGCF learns ML-1M better, so RecBole's may too."""
+on gowalla the only one that ends within hours. Our NGCF learns ML-1M better without dropout, and so does RecBole's."""
 
 
 @dataclass(frozen=True)

@@ -214,9 +214,13 @@ class Budget:
 class CondensedDataset:
     """A discrete interaction set within its budget. One over budget cannot be constructed.
 
+    Its items are always those of the source. Its users are too, unless it is ``inductive``: then they are a user base
+    of its own, made up or sampled, numbered from 0, and a model trained on it folds real users in from their histories.
+
     Args:
-        interactions: The chosen pairs, ``[n]`` with ``n <= budget``; user and item ids are those of the source.
-        observed: Whether each pair is an observed training interaction, bool ``[n]``.
+        interactions: The chosen pairs, ``[n]`` with ``n <= budget``.
+        observed: Whether each pair is an observed training interaction, bool ``[n]``; in an inductive set, whether its
+            history was copied from a real user's. Such a set is copied as a whole or made up as a whole.
         keep_prob: Keep-probability of each pair at the end of the search, float32 ``[n]``; 1 where there was no search.
         budget: The budget it was made under.
         condenser: Name in ``CONDENSERS``.
@@ -224,6 +228,8 @@ class CondensedDataset:
         seed: Seed of the condensation.
         source: Fingerprint of the training interactions it stands for.
         n_source: Number of those interactions.
+        n_users_source: Users of the source's catalogue.
+        inductive: Whether its users are not the catalogue's. Each of them then has at least one interaction.
         notes: What the condenser wants remembered in the card (chosen epoch, validation metrics …), JSON values.
     """
 
@@ -236,6 +242,8 @@ class CondensedDataset:
     seed: int
     source: str
     n_source: int
+    n_users_source: int
+    inductive: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -252,6 +260,31 @@ class CondensedDataset:
             )
         if size and not (self.keep_prob.min() >= 0 and self.keep_prob.max() <= 1):
             raise DataError(f"keep_prob spans {self.keep_prob.min()}..{self.keep_prob.max()}, outside 0..1")
+        self._check_users()
+
+    def _check_users(self) -> None:
+        pairs = self.interactions
+        if not self.inductive:
+            if pairs.n_users != self.n_users_source:
+                raise DataError(
+                    f"condensed set has {pairs.n_users} users, its source {self.n_users_source}; "
+                    "a set over users of its own is inductive"
+                )
+            return
+        if len(empty := np.flatnonzero(pairs.user_degree == 0)):
+            raise DataError(
+                f"user {empty[0]} of {pairs.n_users} in the inductive set has no interaction; leave such users out"
+            )
+        if self.observed.any() and not self.observed.all():
+            raise DataError(
+                f"{int(self.observed.sum())} of {len(self)} pairs of the inductive set are observed; "
+                "its histories are all copied from real users or all made up"
+            )
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether its users are made up: nobody in the source has their histories."""
+        return self.inductive and not self.observed.any()
 
     def __len__(self) -> int:
         return len(self.interactions)

@@ -1,7 +1,14 @@
 """The condensers, by name. A new one is a file here and a line in ``CONDENSERS``; the contract tests pick it up."""
 
 from dconrec_core.condensation.base import Condenser
-from dconrec_core.condensation.baselines import BaselineConfig, Popularity, Random, RandomPool, TeacherTop
+from dconrec_core.condensation.baselines import (
+    BaselineConfig,
+    Popularity,
+    Random,
+    RandomPool,
+    RandomUsers,
+    TeacherTop,
+)
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
 from dconrec_core.registry import Entry
 
@@ -10,6 +17,7 @@ CONDENSERS: dict[str, Entry[Condenser]] = {
     "dconrec-paper": Entry(DConRecPaperConfig, DConRecPaper),
     "random": Entry(BaselineConfig, Random),
     "random-pool": Entry(BaselineConfig, RandomPool),
+    "random-users": Entry(BaselineConfig, RandomUsers),
     "popularity": Entry(BaselineConfig, Popularity),
     "teacher-top": Entry(BaselineConfig, TeacherTop),
 }

@@ -5,20 +5,20 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dconrec_core.errors import BudgetError
+from dconrec_core.errors import BudgetError, DataError
 from dconrec_core.options import RunOptions
 from dconrec_core.types import BoolArray, Budget, CandidatePool, CondensedDataset, FloatArray, Interactions
 
 
 class Condenser(Protocol):
-    """Chooses a condensed dataset within a budget. It sees train (through the pool) and valid, never test."""
+    """Makes a condensed dataset within a budget. It sees train (through the pool) and valid, never test."""
 
     config: Any
 
     def condense(
         self, pool: CandidatePool, valid: Interactions, budget: Budget, options: RunOptions
     ) -> CondensedDataset:
-        """Choose from ``pool``.
+        """Choose from ``pool``, or make up histories of other users over the same items.
 
         Args:
             pool: Observed and pseudo interactions with the teacher's scores.
@@ -57,6 +57,54 @@ def make_condensed(
         seed=seed,
         source=train.fingerprint(),
         n_source=len(train),
+        n_users_source=train.n_users,
+        notes=notes or {},
+    )
+
+
+def make_synthetic(
+    interactions: Interactions,
+    train: Interactions,
+    budget: Budget,
+    *,
+    condenser: str,
+    config: Any,
+    seed: int,
+    keep_prob: FloatArray | None = None,
+    notes: dict[str, Any] | None = None,
+    observed: bool = False,
+) -> CondensedDataset:
+    """The condensed dataset of histories over a user base of its own.
+
+    Args:
+        interactions: The histories: users numbered from 0, each with an interaction; items of ``train``.
+        train: What they stand for.
+        budget: The most interactions there may be.
+        condenser: Name in ``CONDENSERS``.
+        config: The condenser's settings.
+        seed: Seed of the condensation.
+        keep_prob: Probability of each pair, float32 ``[len(interactions)]``; 1 by default.
+        notes: For the card, JSON values.
+        observed: Whether the histories are copied from real users.
+
+    Raises:
+        DataError: The items are not those of ``train``, or a user has no interaction.
+        BudgetError: There are more interactions than the budget.
+    """
+    if interactions.n_items != train.n_items:
+        raise DataError(f"the histories are over {interactions.n_items} items, the source has {train.n_items}")
+    return CondensedDataset(
+        interactions=interactions,
+        observed=np.full(len(interactions), observed),
+        keep_prob=np.ones(len(interactions), dtype=np.float32) if keep_prob is None else keep_prob.astype(np.float32),
+        budget=budget,
+        condenser=condenser,
+        config=config.model_dump(),
+        seed=seed,
+        source=train.fingerprint(),
+        n_source=len(train),
+        n_users_source=train.n_users,
+        inductive=True,
         notes=notes or {},
     )
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dconrec_core.condensation.base import equal_quota, make_condensed, rank_within_user
+from dconrec_core.condensation.base import equal_quota, make_condensed, make_synthetic, rank_within_user
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import Config
 from dconrec_core.rng import numpy_rng
@@ -82,3 +82,32 @@ class TeacherTop(_Baseline):
         """See ``_Baseline.choose``."""
         quota = equal_quota(pool.interactions.user_degree, count)
         return rank_within_user(pool.interactions, pool.score) < quota[pool.interactions.users]
+
+
+class RandomUsers:
+    """Whole real users at random, their histories copied into a user base of its own: the rival of synthetic users.
+
+    Users are drawn until the budget is spent; of the last one, a random part of the history is kept. Models trained on
+    them fold every real user in, the drawn ones included.
+    """
+
+    name = "random-users"
+
+    def __init__(self, config: BaselineConfig) -> None:
+        self.config = config
+
+    def condense(
+        self, pool: CandidatePool, valid: Interactions, budget: Budget, options: RunOptions
+    ) -> CondensedDataset:
+        """See ``Condenser.condense``."""
+        train, rng = pool.train, numpy_rng(options.seed, "condense", self.name)
+        drawn = rng.permutation(np.flatnonzero(train.user_degree))
+        place = np.zeros(train.n_users, dtype=np.int32)
+        place[drawn] = np.arange(len(drawn))
+        # By drawn user, within a user in random order: what the budget cuts off is a random part of one history.
+        kept = np.lexsort((rng.random(len(train)), place[train.users]))[: budget.n_interactions]
+        users = place[train.users[kept]]
+        histories = Interactions.of(users, train.items[kept], int(users.max(initial=-1)) + 1, train.n_items)
+        return make_synthetic(
+            histories, train, budget, condenser=self.name, config=self.config, seed=options.seed, observed=True
+        )

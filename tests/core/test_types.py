@@ -110,10 +110,15 @@ def test_ratio_that_leaves_nothing_names_the_smallest_that_does_not() -> None:
 
 
 def condensed(n: int, budget: int, **changes: object) -> CondensedDataset:
-    settings = {"observed": np.ones(n, dtype=bool), "keep_prob": np.ones(n, dtype=np.float32), **changes}
+    settings = {
+        "interactions": train().take(np.arange(n)),
+        "observed": np.ones(n, dtype=bool),
+        "keep_prob": np.ones(n, dtype=np.float32),
+        "n_users_source": 100,
+        **changes,
+    }
     return CondensedDataset(
-        train().take(np.arange(n)), budget=Budget(budget), condenser="random", config={}, seed=0, source="",
-        n_source=100,
+        budget=Budget(budget), condenser="random", config={}, seed=0, source="", n_source=100,
         **settings,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -129,6 +134,24 @@ def test_condensed_columns_must_fit() -> None:
         condensed(2, 10, observed=np.ones(3, dtype=bool))
     with pytest.raises(DataError, match=r"keep_prob spans 1\.0\.\.2\.0"):
         condensed(2, 10, keep_prob=np.array([1, 2], dtype=np.float32))
+
+
+def test_users_are_those_of_the_source_or_a_user_base_of_their_own() -> None:
+    nobody, own = np.zeros(3, dtype=bool), Interactions.of([0, 0, 1], [3, 5, 3], 2, 100)
+    kinds = {
+        (False, False): condensed(3, 3),
+        (True, False): condensed(3, 3, interactions=own, inductive=True),
+        (True, True): condensed(3, 3, interactions=own, inductive=True, observed=nobody),
+    }
+    assert {(made.inductive, made.synthetic) for made in kinds.values()} == kinds.keys()
+    with pytest.raises(DataError, match="has 2 users, its source 100; a set over users of its own is inductive"):
+        condensed(3, 3, interactions=own)
+    mixed = np.array([True, False, False])
+    with pytest.raises(DataError, match=r"1 of 3 pairs of the inductive set are observed; .* or all made up"):
+        condensed(3, 3, interactions=own, inductive=True, observed=mixed)
+    absent = Interactions.of([0, 0, 2], [3, 5, 3], 3, 100)
+    with pytest.raises(DataError, match="user 1 of 3 in the inductive set has no interaction; leave such users out"):
+        condensed(3, 3, interactions=absent, inductive=True)
 
 
 def test_pool_columns_must_fit_and_scores_be_finite() -> None:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dconrec_core.condensation.base import best_candidates, make_condensed, rank_within_user
+from dconrec_core.condensation.base import best_candidates, make_condensed, make_synthetic, rank_within_user
 from dconrec_core.condensation.baselines import BaselineConfig
-from dconrec_core.errors import BudgetError
+from dconrec_core.errors import BudgetError, DataError
 from dconrec_core.types import Budget, Interactions, Split
 from tests.contracts import planted_pool
 
@@ -62,3 +62,36 @@ def test_no_condenser_can_make_a_set_over_its_budget(planted_split: Split) -> No
     kept = np.ones(len(pool), dtype=bool)
     with pytest.raises(BudgetError, match="condensed set has 780 interactions, its budget is 779"):
         make_condensed(pool, kept, Budget(779), condenser="mine", config=BaselineConfig(), seed=0)
+
+
+def test_synthetic_histories_are_a_user_base_of_their_own(planted_split: Split) -> None:
+    train, histories = planted_split.train, Interactions.of([0, 0, 1], [3, 39, 3], 2, 40)
+    made = make_synthetic(
+        histories, train, Budget(3), condenser="mine", config=BaselineConfig(), seed=3,
+        keep_prob=np.array([0.25, 0.5, 1]), notes={"a": 1},
+    )  # fmt: skip
+    assert made.interactions is histories
+    assert (made.inductive, made.synthetic, made.observed.tolist()) == (True, True, [False] * 3)
+    assert made.keep_prob.tolist() == [0.25, 0.5, 1]
+    assert made.keep_prob.dtype == np.float32
+    assert (made.source, made.n_source, made.n_users_source) == (train.fingerprint(), len(train), 60)
+    assert (made.condenser, made.config, made.seed, made.notes) == ("mine", {}, 3, {"a": 1})
+    certain = make_synthetic(
+        histories, train, Budget(3), condenser="mine", config=BaselineConfig(), seed=3, observed=True
+    )
+    assert (certain.keep_prob.tolist(), certain.observed.tolist(), certain.synthetic) == ([1] * 3, [True] * 3, False)
+
+
+@pytest.mark.parametrize(
+    ("histories", "error", "message"),
+    [
+        (Interactions.of([0, 1], [0, 0], 2, 41), DataError, "histories are over 41 items, the source has 40"),
+        (Interactions.of([0, 0], [0, 1], 2, 40), DataError, "user 1 of 2 .* has no interaction"),
+        (Interactions.of([0, 0, 1], [0, 1, 1], 2, 40), BudgetError, "has 3 interactions, its budget is 2"),
+    ],
+)
+def test_synthetic_histories_that_cannot_be(
+    histories: Interactions, error: type[Exception], message: str, planted_split: Split
+) -> None:
+    with pytest.raises(error, match=message):
+        make_synthetic(histories, planted_split.train, Budget(2), condenser="mine", config=BaselineConfig(), seed=0)

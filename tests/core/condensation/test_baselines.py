@@ -47,6 +47,32 @@ def test_teacher_top_takes_each_users_best_the_same_number_each(planted_split: S
         assert pool.score[mine & mask].min() >= pool.score[mine & ~mask].max()
 
 
+def histories(interactions: Interactions) -> list[frozenset[int]]:
+    bounds = interactions.indptr
+    return [frozenset(interactions.items[bounds[user] : bounds[user + 1]].tolist()) for user in range(len(bounds) - 1)]
+
+
+def test_random_users_are_whole_histories_but_for_the_last(planted_split: Split) -> None:
+    train = planted_split.train
+    kept = condensed("random-users", planted_pool(planted_split), planted_split, 0.29)
+    whole, mine = histories(train), histories(kept.interactions)
+    assert (kept.inductive, kept.synthetic, len(kept), len(mine)) == (True, False, 139, 18)  # 17 times 8 items, and 3
+    assert all(one in whole for one in mine[:-1])
+    assert any(mine[-1] < one for one in whole)
+    assert [len(one) for one in mine] == [8] * 17 + [3]
+
+
+def test_random_users_draws_users_with_a_history_once_and_by_chance(planted_split: Split) -> None:
+    train = planted_split.train
+    active = train.take(train.users >= 30)  # the others have none
+    split = Split(active, planted_split.valid, planted_split.test)
+    every = condensed("random-users", planted_pool(split), split, 1.0)
+    assert every.n_users_source == 60
+    assert sorted(map(sorted, histories(every.interactions))) == sorted(map(sorted, histories(active)[30:]))
+    some = [histories(condensed("random-users", planted_pool(split), split, 0.5, seed).interactions) for seed in (0, 1)]
+    assert some[0] != some[1]
+
+
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=30), st.integers(0, 400))
 def test_quota_is_spent_fully_and_as_equally_as_it_can_be(available: list[int], budget: int) -> None:
     has = np.array(available, dtype=np.int64)

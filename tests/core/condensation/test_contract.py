@@ -7,25 +7,27 @@ import pytest
 
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.options import RunOptions
-from dconrec_core.types import Budget, Split
+from dconrec_core.types import Budget, Interactions, Split
 from tests.contracts import condensed, planted_pool
 
 every_condenser = pytest.mark.parametrize("name", sorted(CONDENSERS))
-RANDOM = {"random", "random-pool", "dconrec", "dconrec-paper"}
+RANDOM = {"random", "random-pool", "random-users", "dconrec", "dconrec-paper"}
+OBSERVED_ONLY = {"random", "random-users", "popularity"}
 
 
 def test_sweep_covers_the_registry() -> None:
-    expected = ["dconrec", "dconrec-paper", "popularity", "random", "random-pool", "teacher-top"]
+    expected = ["dconrec", "dconrec-paper", "popularity", "random", "random-pool", "random-users", "teacher-top"]
     assert sorted(CONDENSERS) == expected
 
 
 @every_condenser
 @pytest.mark.parametrize("ratio", [0.05, 0.25, 0.7])
-def test_spends_exactly_the_budget_on_distinct_candidates(name: str, ratio: float, planted_split: Split) -> None:
+def test_spends_exactly_the_budget_and_says_what_it_stands_for(name: str, ratio: float, planted_split: Split) -> None:
     pool = planted_pool(planted_split)
     result = condensed(name, pool, planted_split, ratio)
     assert len(result) == int(ratio * len(planted_split.train))
-    assert pool.interactions.contains(result.interactions).all()
+    assert result.interactions.n_items == planted_split.train.n_items
+    assert result.n_users_source == planted_split.train.n_users
     assert result.n_source == len(planted_split.train)
     assert result.source == planted_split.train.fingerprint()
     assert result.condenser == name
@@ -33,10 +35,31 @@ def test_spends_exactly_the_budget_on_distinct_candidates(name: str, ratio: floa
 
 @every_condenser
 def test_origin_is_told_truly(name: str, planted_split: Split) -> None:
-    result = condensed(name, planted_pool(planted_split), planted_split, 0.5)
-    np.testing.assert_array_equal(planted_split.train.contains(result.interactions), result.observed)
+    pool = planted_pool(planted_split)
+    result = condensed(name, pool, planted_split, 0.5)
+    if not result.inductive:
+        assert pool.interactions.contains(result.interactions).all()
+        np.testing.assert_array_equal(planted_split.train.contains(result.interactions), result.observed)
+    elif result.observed.any():
+        assert copied_from_real_users(result.interactions, planted_split.train)
     assert result.keep_prob.min() >= 0
     assert result.keep_prob.max() <= 1
+
+
+def copied_from_real_users(histories: Interactions, train: Interactions) -> bool:
+    """Whether every history is a real user's, or a part of it."""
+    shared = histories.csr() @ train.csr().T
+    return bool((shared.toarray().max(axis=1) == histories.user_degree).all())
+
+
+@every_condenser
+def test_an_inductive_set_has_users_of_its_own_who_all_have_a_history(name: str, planted_split: Split) -> None:
+    result = condensed(name, planted_pool(planted_split), planted_split, 0.25)
+    if result.inductive:
+        assert result.interactions.n_users <= len(result)
+        assert result.interactions.user_degree.min() >= 1
+    else:
+        assert result.interactions.n_users == planted_split.train.n_users
 
 
 @every_condenser
@@ -54,12 +77,11 @@ def test_same_seed_same_set_and_another_seed_another(name: str, planted_split: S
 @every_condenser
 def test_budget_beyond_what_there_is_takes_all_there_is(name: str, planted_split: Split) -> None:
     pool = planted_pool(planted_split)
-    observed_only = name in {"random", "popularity"}
     entry = CONDENSERS[name]
     condenser = entry.build(entry.config_class())
     options = RunOptions(device="cpu")
     result = condenser.condense(pool, planted_split.valid, Budget(10 * len(pool)), options)
-    assert len(result) == (int(pool.observed.sum()) if observed_only else len(pool))
+    assert len(result) == (int(pool.observed.sum()) if name in OBSERVED_ONLY else len(pool))
 
 
 @every_condenser

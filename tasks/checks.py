@@ -144,8 +144,12 @@ def prepared_suite(n_users: int, n_items: int) -> list[Check]:
     ]
 
 
-def condensed_suite(budget: int, n_users: int, n_items: int) -> list[Check]:
-    """A condensed table. All critical: nothing in it may be set aside."""
+def condensed_suite(budget: int, n_users: int, n_items: int, inductive: bool = False) -> list[Check]:
+    """A condensed table. All critical: nothing in it may be set aside.
+
+    The users of an inductive one are numbered for it alone, so each of them must be there.
+    """
+    users = _dense("user", n_users, "the set") if inductive else [_of_catalogue("user", n_users)]
     return [
         Check(
             None,
@@ -155,7 +159,7 @@ def condensed_suite(budget: int, n_users: int, n_items: int) -> list[Check]:
             {"min_value": 1, "max_value": budget},
         ),
         *(_present(column, "critical") for column in ("user", "item", "observed", "keep_prob")),
-        _of_catalogue("user", n_users),
+        *users,
         _of_catalogue("item", n_items),
         _distinct("hold each user and item once"),
         _one_of("observed", (True, False), "critical", "say true (observed) or false (pseudo)"),
@@ -241,19 +245,19 @@ def _several(column: str, least: int) -> Check:
     )
 
 
-def _of_catalogue(column: str, size: int) -> Check:
-    return _between(column, 0, size - 1, "critical", f"be of the catalogue, 0 to {size - 1}")
+def _of_catalogue(column: str, size: int, whole: str = "the catalogue") -> Check:
+    return _between(column, 0, size - 1, "critical", f"be of {whole}, 0 to {size - 1}")
 
 
-def _dense(column: str, size: int) -> list[Check]:
+def _dense(column: str, size: int, whole: str = "the catalogue") -> list[Check]:
     every = Check(
         column,
-        "use every id of the catalogue",
+        f"use every id of {whole}",
         "critical",
         "ExpectColumnUniqueValueCountToBeBetween",
         {"column": column, "min_value": size, "max_value": size},
     )
-    return [_of_catalogue(column, size), every]
+    return [_of_catalogue(column, size, whole), every]
 
 
 def _distinct(rule: str) -> Check:

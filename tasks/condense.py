@@ -1,5 +1,6 @@
 """Stage condense: choose the condensed dataset from the pool, check it and write it with its card."""
 
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ from tasks.timing import stage_timing
 from tasks.validate import check_condensed
 
 HISTORY_COLUMNS = ["outer_epoch", "valid_loss", "expected_size", "mapping_norm_sq", "valid_ndcg@10"]
+"""Always there, since DVC plots them; what else a condenser tells of stands behind them."""
 
 
 def condense(
@@ -63,6 +65,7 @@ def condense(
     with stage_timing(timing, str(resolve_device(options.device))):
         condensed = condenser.condense(candidates, valid, budget, listening)
         frame = condensed_frame(condensed, users, items)
-        write_json(checks, check_condensed(frame, budget.n_interactions, train.n_users, train.n_items))
-        write_csv(history, pd.DataFrame(rows, columns=HISTORY_COLUMNS))
+        n_users = condensed.interactions.n_users
+        write_json(checks, check_condensed(frame, budget.n_interactions, n_users, train.n_items, condensed.inductive))
+        write_csv(history, pd.DataFrame(rows, columns=list(dict.fromkeys(chain(HISTORY_COLUMNS, *rows)))))
         write_condensed(out, condensed, dataset=dataset, users=users, items=items)

@@ -1,11 +1,10 @@
 """Stage evaluate: train every downstream model on full, condensed and baseline sets, and measure on test."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from dconrec_core.atomic import write_json
@@ -25,9 +24,33 @@ from tasks.pretrain import write_csv
 from tasks.timing import stage_timing
 from tasks.workspace import Workspace
 
-CURVE_COLUMNS = ["training_set", "model", "seed", "epoch", "loss", "valid_ndcg@10"]
-RATIO_COLUMNS = ["condenser", "model", "ratio", "n_interactions", "ndcg@10", "recall@20", "quality"]
+CURVE_COLUMNS = ["training_set", "model", "seed", "inductive", "epoch", "loss", "valid_ndcg@10"]
+RATIO_COLUMNS = ["condenser", "model", "inductive", "ratio", "n_interactions", "ndcg@10", "recall@20", "quality"]
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a model is trained on, and what a row says of it."""
+
+    interactions: Interactions
+    observed_share: float = 1.0
+    inductive: bool = False
+
+    @classmethod
+    def of(cls, condensed: CondensedDataset) -> "TrainingSet":
+        """A condensed set."""
+        share = float(condensed.observed.mean()) if len(condensed) else 0.0
+        return cls(condensed.interactions, share, condensed.inductive)
+
+    def facts(self) -> Row:
+        """Its columns; users are those with an interaction."""
+        return {
+            "inductive": self.inductive,
+            "n_interactions": len(self.interactions),
+            "n_users": int((self.interactions.user_degree > 0).sum()),
+            "observed_share": self.observed_share,
+        }
 
 
 def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace, options: RunOptions) -> None:
@@ -44,14 +67,14 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
     data, candidates, main = read_split(files.split), read_pool(files.pool), read_condensed(files.condensed)
     comparison = Comparison(params, data, options)
     with stage_timing(files.timing("evaluate"), str(resolve_device(options.device))) as measured:
-        sets = {"full": _whole(data.train), "condensed": _counted(main)}
-        for name in params.baselines:
-            sets[name] = _counted(_baseline(name, candidates, data.valid, main.budget, options))
+        sets = {"full": TrainingSet(data.train), "condensed": TrainingSet.of(main)}
+        for name in _baselines(params, main):
+            sets[name] = TrainingSet.of(_baseline(name, candidates, data.valid, main.budget, options))
         curve_sets = _curve_sets(params, condense, candidates, data, main, options)
-        for name, (train, facts) in sets.items():
+        for name, training_set in sets.items():
             for model in params.models:
                 for seed in params.seeds:
-                    comparison.train(name, train, facts, model, seed)
+                    comparison.train(name, training_set, model, seed)
         comparison.rows.append(_popularity_row(data))
         curve = _ratio_curve(curve_sets, main.condenser, comparison)
         measured["rows"] = comparison.seconds
@@ -59,6 +82,7 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
         "dataset": read_card(files.condensed).dataset,
         "seed": options.seed,
         "condenser": main.condenser,
+        "inductive": main.inductive,
         "teacher": stored_model_name(files.teacher),
         "ratio": condense.ratio,
         "budget": main.budget.n_interactions,
@@ -88,16 +112,15 @@ class Comparison:
         self.seconds: list[Row] = []
         self._full: dict[tuple[str, int], Trained] = {}
 
-    def train(self, name: str, train: Interactions, facts: Mapping[str, Any], model: str, seed: int) -> None:
+    def train(self, name: str, training_set: TrainingSet, model: str, seed: int) -> None:
         """Train ``model`` on the set called ``name``; the full set must come first."""
         key = {"training_set": name, "model": model, "seed": seed}
-        trained = self.fit(f"{model} on {name}", train, model, seed)
+        trained = self.fit(f"{model} on {name}", training_set, model, seed)
         full = self._full.setdefault((model, seed), trained)
         self.rows.append(
             {
                 **key,
-                "inductive": False,
-                **facts,
+                **training_set.facts(),
                 "config": dict(trained.config),
                 "best_epoch": trained.history.best_epoch,
                 "valid_ndcg@10": trained.history.best_valid,
@@ -106,15 +129,16 @@ class Comparison:
                 "same_settings_ndcg@10": trained.same_settings["ndcg@10"],
             }
         )
-        self.curves += [{**key, **row} for row in trained.history.rows]
+        self.curves += [{**key, "inductive": training_set.inductive, **row} for row in trained.history.rows]
         seconds = {"train_seconds": trained.history.seconds_to_best, "tuning_seconds": trained.tuning_seconds}
         self.seconds.append({**key, **{name: round(value, 4) for name, value in seconds.items()}})
 
-    def fit(self, label: str, train: Interactions, model: str, seed: int) -> Trained:
+    def fit(self, label: str, training_set: TrainingSet, model: str, seed: int) -> Trained:
         """Search on valid, measure on test; nothing is remembered."""
         options = replace(self.options, seed=seed, label=label)
         settings, full = self.params.models[model], self._full.get((model, seed))
-        return train_and_measure(model, settings, train, self.split, self.params.trials, options, full)
+        train, trials = training_set.interactions, self.params.trials
+        return train_and_measure(model, settings, train, self.split, trials, options, full)
 
     def figures(self, name: str, model: str, seed: int) -> Row:
         """The row of a training that was remembered."""
@@ -126,32 +150,27 @@ class Comparison:
         return self._full[model, seed].metrics["ndcg@10"]
 
 
-def summarise(rows: list[Row]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Means over seeds, by model and training set."""
-    summary: dict[str, dict[str, dict[str, float | None]]] = {}
+def summarise(rows: list[Row]) -> dict[str, dict[str, Row]]:
+    """Means over seeds, by model and training set, and whether the set is inductive."""
+    summary: dict[str, dict[str, Row]] = {}
     for row in rows:
         same = [r for r in rows if (r["model"], r["training_set"]) == (row["model"], row["training_set"])]
         summary.setdefault(row["model"], {})[row["training_set"]] = {
             key: fmean(values) if len(values := [r[key] for r in same if r[key] is not None]) else None
             for key in ("ndcg@10", "recall@20", "quality", "n_interactions")
-        }
+        } | {"inductive": row["inductive"]}
     return summary
 
 
-def _whole(train: Interactions) -> tuple[Interactions, Row]:
-    return train, _facts(train, np.ones(len(train), dtype=bool))
+def _rival(condensed: CondensedDataset) -> str:
+    """The random draw that a set must be compared with: pairs, or whole users where real ones are folded in."""
+    return "random-users" if condensed.inductive else "random"
 
 
-def _counted(condensed: CondensedDataset) -> tuple[Interactions, Row]:
-    return condensed.interactions, _facts(condensed.interactions, condensed.observed)
-
-
-def _facts(interactions: Interactions, observed: np.ndarray) -> Row:
-    return {
-        "n_interactions": len(interactions),
-        "n_users": int((interactions.user_degree > 0).sum()),
-        "observed_share": float(observed.mean()) if len(observed) else 0.0,
-    }
+def _baselines(params: EvaluateParams, main: CondensedDataset) -> list[str]:
+    """The configured ones; where ``random`` is asked for, also its inductive counterpart for an inductive set."""
+    rival = [_rival(main)] if "random" in params.baselines else []
+    return list(dict.fromkeys([*params.baselines, *rival]))
 
 
 def _baseline(
@@ -168,8 +187,7 @@ def _popularity_row(split: Split) -> Row:
         "training_set": "full",
         "model": "popularity",
         "seed": 0,
-        "inductive": False,
-        **_whole(split.train)[1],
+        **TrainingSet(split.train).facts(),
         "config": {},
         "best_epoch": 0,
         "valid_ndcg@10": valid,
@@ -186,43 +204,45 @@ def _curve_sets(
     split: Split,
     main: CondensedDataset,
     options: RunOptions,
-) -> dict[tuple[float, str], Interactions | None]:
-    """Sets of several sizes by the configured condenser and by the random baseline; None for the main one itself.
+) -> dict[tuple[float, str], TrainingSet | None]:
+    """Sets of several sizes by the configured condenser and by its random rival; None for those trained on anyway.
 
     Made before anything is trained, so that a ratio that cannot be served says so at once.
     """
-    sets: dict[tuple[float, str], Interactions | None] = {}
+    sets: dict[tuple[float, str], TrainingSet | None] = {}
+    trained = (main.condenser, *_baselines(params, main))
     for ratio in sorted({*params.curve_ratios, condense.ratio} if params.curve_ratios else ()):
         budget = Budget.from_ratio(ratio, split.train)
-        for name in dict.fromkeys((condense.name, "random")):
-            if budget == main.budget and (name == main.condenser or name in params.baselines):
+        for name in dict.fromkeys((condense.name, _rival(main))):
+            if budget == main.budget and name in trained:
                 sets[ratio, name] = None
                 continue
             entry = lookup(CONDENSERS, name, "condense.name")
             config = entry.configure("condense.config", condense.config if name == condense.name else {})
             listening = options.named(f"{name} at {ratio:.2%}")
-            sets[ratio, name] = entry.build(config).condense(pool, split.valid, budget, listening).interactions
+            condenser = entry.build(config)
+            sets[ratio, name] = TrainingSet.of(condenser.condense(pool, split.valid, budget, listening))
     return sets
 
 
 def _ratio_curve(
-    sets: Mapping[tuple[float, str], Interactions | None], condenser: str, comparison: Comparison
+    sets: Mapping[tuple[float, str], TrainingSet | None], condenser: str, comparison: Comparison
 ) -> list[Row]:
     """The first model on each set of the curve, first seed; what the comparison has trained already is read off it."""
     model, seed, rows = next(iter(comparison.params.models)), comparison.params.seeds[0], []
     full = comparison.full_ndcg(model, seed)
-    for (ratio, name), interactions in sets.items():
-        if interactions is None:
+    for (ratio, name), training_set in sets.items():
+        if training_set is None:
             figures = comparison.figures("condensed" if name == condenser else name, model, seed)
         else:
-            metrics = comparison.fit(f"{model} on {name} at {ratio:.2%}", interactions, model, seed).metrics
-            figures = {"n_interactions": len(interactions), **metrics}
+            metrics = comparison.fit(f"{model} on {name} at {ratio:.2%}", training_set, model, seed).metrics
+            figures = {**training_set.facts(), **metrics}
         rows.append(
             {
                 "condenser": name,
                 "model": model,
                 "ratio": ratio,
-                **{key: figures[key] for key in ("n_interactions", "ndcg@10", "recall@20")},
+                **{key: figures[key] for key in ("inductive", "n_interactions", "ndcg@10", "recall@20")},
                 "quality": figures["ndcg@10"] / full if full else None,
             }
         )

@@ -120,14 +120,17 @@ def check_prepared(frame: pd.DataFrame, n_users: int, n_items: int) -> dict[str,
     return _summary("prepared", len(frame), outcomes)
 
 
-def check_condensed(frame: pd.DataFrame, budget: int, n_users: int, n_items: int) -> dict[str, Any]:
+def check_condensed(
+    frame: pd.DataFrame, budget: int, n_users: int, n_items: int, inductive: bool = False
+) -> dict[str, Any]:
     """Check a condensed table.
 
     Args:
         frame: ``user``, ``item``, ``observed`` and ``keep_prob`` of each interaction.
         budget: The most rows it may have.
-        n_users: Size of the catalogue.
+        n_users: Users that its ids speak of: the catalogue's, or its own.
         n_items: Size of the catalogue.
+        inductive: Whether the users are its own.
 
     Returns:
         What ``condensed_checks.json`` holds.
@@ -135,7 +138,7 @@ def check_condensed(frame: pd.DataFrame, budget: int, n_users: int, n_items: int
     Raises:
         DataError: A critical rule does not hold.
     """
-    outcomes = judge("the condensed table", frame, condensed_suite(budget, n_users, n_items))
+    outcomes = judge("the condensed table", frame, condensed_suite(budget, n_users, n_items, inductive))
     return _summary("condensed", len(frame), outcomes)
 
 

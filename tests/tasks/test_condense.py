@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dconrec_core.condensation import CONDENSERS
+from dconrec_core.condensation.baselines import BaselineConfig, RandomUsers
 from dconrec_core.condensation.dataset import dataset_sha256, read_card, read_condensed
 from dconrec_core.data.io import read_pool, write_interactions
 from dconrec_core.errors import BudgetError, ConfigError, DConRecError
 from dconrec_core.options import EpochEvent
+from dconrec_core.registry import Entry
 from dconrec_core.types import Interactions, Split
+from tasks.condense import HISTORY_COLUMNS
 from tasks.params import CondenseParams
 from tasks.workspace import Workspace
 from tests.tasks.small_stages import (
@@ -84,6 +88,38 @@ def test_condenser_without_a_search_leaves_an_empty_history(files: Workspace) ->
     assert "valid_loss" in history.columns
 
 
+def test_history_holds_whatever_a_condenser_tells_of(files: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Talkative(RandomUsers):
+        def condense(self, pool, valid, budget, options):  # type: ignore[no-untyped-def]
+            options.on_epoch(EpochEvent(options.label, 1, 2, {"gap": 0.5, "valid_loss": 0.25}))
+            options.on_epoch(EpochEvent(options.label, 2, 2, {"gap": 0.25, "valid_recall": 0.1}))
+            return super().condense(pool, valid, budget, options)
+
+    monkeypatch.setitem(CONDENSERS, "talkative", Entry(BaselineConfig, Talkative))
+    written = []
+    for _ in range(2):
+        run_condense(files, CondenseParams(name="talkative", ratio=0.25))
+        written.append(files.search_history.read_bytes())
+    history = pd.read_csv(files.search_history)
+    assert history.columns.tolist() == [*HISTORY_COLUMNS, "gap", "valid_recall"]
+    assert history["outer_epoch"].tolist() == [1, 2]
+    assert history["gap"].tolist() == [0.5, 0.25]
+    assert history["valid_recall"].isna().tolist() == [True, False]
+    assert written[0] == written[1]
+
+
+def test_a_set_with_users_of_its_own_is_checked_and_written(files: Workspace) -> None:
+    run_condense(files, CondenseParams(name="random-users", ratio=0.25))
+    condensed, card = read_condensed(files.condensed), read_card(files.condensed)
+    assert (condensed.inductive, len(condensed)) == (True, 120)
+    assert (card.n_users, card.n_users_source) == (15, 60)
+    table = pd.read_parquet(files.condensed / "interactions.parquet")
+    assert table["user_id"].tolist() == [f"sampled-{user}" for user in condensed.interactions.users]
+    assert (table["item_id"] == "item-" + table["item"].astype(str)).all()
+    checks = json.loads(files.condensed_checks.read_text())
+    assert "must use every id of the set" in [one["rule"] for one in checks["expectations"] if one["passed"]]
+
+
 def test_checks_pass_and_know_the_table(files: Workspace) -> None:
     run_condense(files)
     checks = json.loads(files.condensed_checks.read_text())
@@ -91,7 +127,7 @@ def test_checks_pass_and_know_the_table(files: Workspace) -> None:
     assert all(expectation["passed"] for expectation in checks["expectations"])
 
 
-@pytest.mark.parametrize("name", ["dconrec", "teacher-top"])
+@pytest.mark.parametrize("name", ["dconrec", "teacher-top", "random-users"])
 def test_nothing_before_evaluation_depends_on_test(name: str, tmp_path: Path, planted_split: Split) -> None:
     """Teacher, pool and condensed dataset with the test split, with another one and without any."""
     params = CondenseParams(name=name, ratio=0.25, config=SEARCH if name == "dconrec" else {})

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from dconrec_core.comparison import Trained
+from dconrec_core.condensation.base import make_synthetic
+from dconrec_core.condensation.baselines import BaselineConfig
 from dconrec_core.condensation.dataset import read_condensed
 from dconrec_core.data.io import read_pool, write_interactions
 from dconrec_core.errors import ConfigError, DataError
@@ -17,11 +19,21 @@ from dconrec_core.models import MODELS
 from dconrec_core.models.popularity import popularity_scores
 from dconrec_core.options import RunOptions
 from dconrec_core.training import History
-from dconrec_core.types import Interactions, Split
-from tasks.evaluate import CURVE_COLUMNS, RATIO_COLUMNS, Comparison, evaluate, summarise
-from tasks.params import EvaluateParams
+from dconrec_core.types import Budget, Interactions, Split
+from tasks.evaluate import CURVE_COLUMNS, RATIO_COLUMNS, Comparison, TrainingSet, evaluate, summarise
+from tasks.params import CondenseParams, EvaluateParams
 from tasks.workspace import Workspace
-from tests.tasks.small_stages import CONDENSE, EVALUATE, OPTIONS, condense_from_split, contents, write_split_folder
+from tests.tasks.small_stages import (
+    CONDENSE,
+    EVALUATE,
+    OPTIONS,
+    condense_from_split,
+    contents,
+    run_augment,
+    run_condense,
+    run_pretrain,
+    write_split_folder,
+)
 
 METRICS = [f"{name}@{k}" for name in ("ndcg", "recall") for k in (5, 10, 20)]
 SETS = ["full", "condensed", "random", "teacher-top"]
@@ -59,8 +71,8 @@ def key(row: dict[str, Any]) -> tuple[str, str, int]:
 def test_header_says_what_was_compared(evaluation: dict[str, Any]) -> None:
     header = {name: value for name, value in evaluation.items() if name != "rows"}
     assert header == {
-        "dataset": "planted", "seed": 0, "condenser": "dconrec", "teacher": "ease", "ratio": 0.25, "budget": 120,
-        "n_train": 480, "n_users": 60, "n_items": 40,
+        "dataset": "planted", "seed": 0, "condenser": "dconrec", "inductive": False, "teacher": "ease", "ratio": 0.25,
+        "budget": 120, "n_train": 480, "n_users": 60, "n_items": 40,
     }  # fmt: skip
 
 
@@ -138,7 +150,7 @@ def test_same_settings_are_those_found_for_full_data(planted_split: Split, monke
     monkeypatch.setattr("tasks.evaluate.train_and_measure", search)
     comparison = Comparison(EVALUATE, planted_split, OPTIONS)
     for name, seed in (("full", 0), ("full", 1), ("condensed", 0), ("condensed", 1), ("random", 1)):
-        comparison.train(name, planted_split.train, {}, "bprmf", seed)
+        comparison.train(name, TrainingSet(planted_split.train), "bprmf", seed)
     assert [reference and reference.config["n"] for reference in asked] == [None, None, 1, 2, 2]
     assert [row["quality"] for row in comparison.rows] == pytest.approx([1, 1, 3, 2, 2.5])
     assert {row["same_settings_ndcg@10"] for row in comparison.rows} == {0.1}
@@ -152,6 +164,7 @@ def test_summary_holds_the_means_over_seeds(files: Workspace, evaluation: dict[s
             rows = [row for row in evaluation["rows"] if (row["training_set"], row["model"]) == (name, model)]
             for figure in ("ndcg@10", "recall@20", "n_interactions"):
                 assert figures[figure] == pytest.approx(np.mean([row[figure] for row in rows]))
+            assert figures["inductive"] is False
     assert metrics["bprmf"]["full"]["quality"] == 1
     assert metrics["popularity"]["full"]["quality"] is None
 
@@ -180,6 +193,74 @@ def test_ratio_curve_goes_through_the_rows_of_the_comparison(files: Workspace, t
         row = rows["condensed" if point["condenser"] == "dconrec" else "random", "bprmf", 0]
         assert (point["ndcg@10"], point["recall@20"]) == (row["ndcg@10"], row["recall@20"])
         assert point["quality"] == pytest.approx(row["quality"])
+
+
+@pytest.fixture
+def of_own_users(tmp_path: Path, planted_split: Split, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace, list[str]]:
+    """The evaluation of an inductive set, with trainings that only say what they were given."""
+    asked: list[str] = []
+
+    def search(model: str, settings: Any, train: Interactions, split: Split, *others: Any, **how: Any) -> Trained:
+        asked.append(f"{others[1].label}, {train.n_users} users")
+        metrics = dict.fromkeys(METRICS, len(train) / len(split.train))
+        history = History(rows=[{"epoch": 1, "loss": 1.0, "valid_ndcg@10": 0.5}], best_epoch=1, best_valid=0.5)
+        return Trained({}, history, metrics, metrics, tuning_seconds=2.0)
+
+    monkeypatch.setattr("tasks.evaluate.train_and_measure", search)
+    files, condense = Workspace(tmp_path), CondenseParams(name="random-users", ratio=0.25)
+    write_split_folder(files, planted_split)
+    run_pretrain(files)
+    run_augment(files)
+    run_condense(files, condense)
+    params = EVALUATE.model_copy(update={"models": {"ease": {}}, "baselines": ["random"], "seeds": [0]})
+    evaluate(params, condense, files, OPTIONS)
+    return files, asked
+
+
+def test_rows_of_a_set_with_users_of_its_own_say_so(of_own_users: tuple[Workspace, list[str]]) -> None:
+    files, _ = of_own_users
+    evaluation = json.loads(files.evaluation.read_text())
+    assert evaluation["inductive"] is True
+    assert evaluation["n_users"] == 60
+    facts = ("training_set", "inductive", "n_interactions", "n_users", "observed_share")
+    (full, made, uniform, users), floor = evaluation["rows"][:4], evaluation["rows"][4]
+    assert [full[fact] for fact in facts] == ["full", False, 480, 60, 1]
+    assert [made[fact] for fact in facts] == ["condensed", True, 120, 15, 1]
+    assert [uniform[fact] for fact in facts[:3]] == ["random", False, 120]
+    assert [users[fact] for fact in facts] == ["random-users", True, 120, 15, 1]
+    assert (floor["model"], floor["inductive"]) == ("popularity", False)
+    metrics = json.loads(files.metrics.read_text())
+    assert {name: row["inductive"] for name, row in metrics["ease"].items()} == {
+        "full": False, "condensed": True, "random": False, "random-users": True,
+    }  # fmt: skip
+    for path in (files.curves, files.ratio_curve):
+        assert pd.read_csv(path)["inductive"].any()
+
+
+def test_a_set_with_users_of_its_own_is_measured_against_whole_users(
+    of_own_users: tuple[Workspace, list[str]],
+) -> None:
+    files, asked = of_own_users
+    assert asked[:4] == [
+        "ease on full, 60 users",
+        "ease on condensed, 15 users",
+        "ease on random, 60 users",
+        "ease on random-users, 15 users",
+    ]
+    curve = pd.read_csv(files.ratio_curve)
+    assert set(curve["condenser"]) == {"random-users"}
+    assert curve["ratio"].tolist() == [0.1, 0.25, 0.5]
+    assert curve["inductive"].all()
+
+
+def test_made_up_interactions_are_not_observed(planted_split: Split) -> None:
+    histories = Interactions.of([0, 0, 1], [3, 39, 3], 2, 40)
+    made_up = make_synthetic(
+        histories, planted_split.train, Budget(3), condenser="mine", config=BaselineConfig(), seed=0
+    )
+    assert TrainingSet.of(made_up).facts() == {
+        "inductive": True, "n_interactions": 3, "n_users": 2, "observed_share": 0,
+    }  # fmt: skip
 
 
 def test_the_clock_is_in_the_timing_file_alone(files: Workspace, trained: list[dict[str, Any]]) -> None:
@@ -251,9 +332,9 @@ def test_wrong_names_and_settings_are_refused(changed: dict[str, Any], message: 
 
 
 def test_summary_leaves_out_what_has_no_value() -> None:
-    row = {"model": "m", "training_set": "s", "recall@20": 0.5, "n_interactions": 3}
+    row = {"model": "m", "training_set": "s", "recall@20": 0.5, "n_interactions": 3, "inductive": True}
     rows = [{**row, "ndcg@10": 0.2, "quality": None}, {**row, "ndcg@10": 0.4, "quality": 0.8}]
     assert summarise(rows)["m"]["s"] == {
-        "ndcg@10": pytest.approx(0.3), "recall@20": 0.5, "quality": 0.8, "n_interactions": 3,
+        "ndcg@10": pytest.approx(0.3), "recall@20": 0.5, "quality": 0.8, "n_interactions": 3, "inductive": True,
     }  # fmt: skip
     assert summarise(rows[:1])["m"]["s"]["quality"] is None

@@ -297,6 +297,15 @@ def test_a_condensed_table_that_breaks_a_rule(frame: pd.DataFrame, budget: int, 
         check_condensed(frame, budget, n_users=2, n_items=3)
 
 
+def test_every_user_of_an_inductive_set_must_be_there():
+    assert check_condensed(condensed(), budget=3, n_users=2, n_items=3, inductive=True)["passed"]
+    with pytest.raises(DataError, match="user must use every id of the set, found 2"):
+        check_condensed(condensed(), budget=3, n_users=3, n_items=3, inductive=True)
+    with pytest.raises(DataError, match="user must be of the set, 0 to 1; 1 of 3 rows do not"):
+        check_condensed(condensed(user=[0, 0, 7]), budget=3, n_users=2, n_items=3, inductive=True)
+    assert check_condensed(condensed(), budget=3, n_users=3, n_items=3)["passed"]
+
+
 def test_the_page_stands_alone_and_escapes_what_comes_from_the_data(tmp_path: Path):
     frame = clean().astype({"user_id": "str"})
     frame.loc[0, ["user_id", "rating"]] = ["<script>alert(1)</script>", 77.0]

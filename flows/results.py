@@ -8,7 +8,17 @@ from tasks.summary import POPULARITY_RANKER, Result, summarise
 from tasks.workspace import Workspace
 
 TIMED_STAGES = ("pretrain", "condense", "evaluate")
-HEADER = ("training set", "model", "interactions", "NDCG@10", "Recall@20", "% of full", "train s", "speed-up")
+HEADER = (
+    "training set",
+    "model",
+    "inductive",
+    "interactions",
+    "NDCG@10",
+    "Recall@20",
+    "% of full",
+    "train s",
+    "speed-up",
+)
 
 
 def read_results(files: Workspace) -> list[Result]:
@@ -23,6 +33,7 @@ def table(results: Sequence[Result]) -> list[tuple[str, ...]]:
         (
             result.label,
             "" if result.model == POPULARITY_RANKER else result.model,
+            "yes" if result.inductive else "no",
             f"{result.n_interactions:,}",
             f"{result.ndcg.mean:.4f}" if result.ndcg else "–",
             f"{result.recall.mean:.4f}" if result.recall else "–",
@@ -37,7 +48,7 @@ def table(results: Sequence[Result]) -> list[tuple[str, ...]]:
 def draw(rows: Sequence[Sequence[str]]) -> str:
     """The table as text: words to the left, numbers to the right, a line between models."""
     widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
-    words = 2  # the first columns
+    words = 3  # the first columns
 
     def line(cells: Sequence[str]) -> str:
         padded = [

@@ -7,7 +7,7 @@ from typing import Any
 from tasks.params import GateParams
 from tasks.summary import POPULARITY_RANKER, Result
 
-RANDOM_BASELINES = ("random", "random-pool")
+RANDOM_BASELINES = ("random", "random-pool", "random-users")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
     outcomes = judge(params.registration.gate, results)
     lineage = _lineage(files, card)
     tracker = Tracker.open(params.registration.experiment, files.root / "mlflow")
-    with tracker.run(run_name(params), tags=_tags(params, outcomes) | lineage) as run:
+    with tracker.run(run_name(params), tags=_tags(params, card, outcomes) | lineage) as run:
         _log_settings(run, params, timings)
         _log_data(run, files, card, params.dataset.name)
         _log_results(run, files, results, card, timings)
@@ -76,12 +76,14 @@ def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:
     return lineage
 
 
-def _tags(params: PipelineParams, outcomes: list[Outcome]) -> dict[str, str]:
+def _tags(params: PipelineParams, card: Mapping[str, Any], outcomes: list[Outcome]) -> dict[str, str]:
     return {
         "dataset": params.dataset.name,
         "condenser": params.condense.name,
         "ratio": f"{params.condense.ratio:g}",
         "seed": str(params.seed),
+        "inductive": "yes" if card["inductive"] else "no",
+        "users": "synthetic" if card["synthetic"] else "sampled" if card["inductive"] else "the source's",
         "gate": "passed" if all(outcome.passed for outcome in outcomes) else "failed",
         **{f"gate.{o.rule}": f"{'passed' if o.passed else 'failed'}: {o.reason}" for o in outcomes},
     }
@@ -139,7 +141,10 @@ def _log_results(
     qualities = [r.quality.mean for r in results if r.training_set == "condensed" and r.quality]
     run.metrics({"quality": min(qualities) if qualities else None})  # one number to sort runs by: the worst model's
     run.metrics(
-        {f"condensed/{key}": card.get(key) for key in ("n_interactions", "budget", "observed_share", "pseudo_share")}
+        {
+            f"condensed/{key}": card.get(key)
+            for key in ("n_interactions", "n_users", "budget", "observed_share", "pseudo_share")
+        }
     )
     run.metrics({f"seconds/{stage}": timing.get("stage_seconds") for stage, timing in timings.items()})
     search = _table(files.search_history)
@@ -215,7 +220,7 @@ def _register_dataset(
     import mlflow
 
     name, passed = model_name(params), all(outcome.passed for outcome in outcomes)
-    tags = _tags(params, outcomes) | dict(lineage) | {"n_interactions": str(card["n_interactions"])}
+    tags = _tags(params, card, outcomes) | dict(lineage) | {"n_interactions": str(card["n_interactions"])}
     mlflow.set_tracking_uri(tracker.uri)
     # Unheard: it asks for type hints that it then rejects, and prints what the console says already.
     with mlflow.start_run(run_id=run.id), redirect_stderr(io.StringIO()):

@@ -27,6 +27,7 @@ from tasks.report_panels import (
     style_of,
     training_figure,
 )
+from tasks.report_users import user_base
 from tasks.summary import MODEL_LABELS, POPULARITY_RANKER, Result, summarise
 from tasks.workspace import Workspace
 
@@ -75,7 +76,7 @@ def report(files: Workspace, out: Path) -> None:
             card["condenser"],
             evaluation["ratio"],
         ),
-        "training": training_figure(_read_csv(files.curves, columns=("training_set", "model", "seed"))),
+        "training": training_figure(_read_csv(files.curves, columns=("training_set", "model", "seed")), results),
         "search": search_figure(_read_csv(files.search_history), card["budget"]),
     }
     write_text(out, _environment().get_template("report_template.html").render(context))
@@ -99,7 +100,6 @@ def _condensed(files: Workspace) -> dict[str, Any]:
     """What the condensed set looks like beside the training data."""
     train = read_part(files.split, "train")
     table = read_table(files.condensed / "interactions.parquet")
-    users = _read_parquet(files.condensed / "users.parquet")
     items = _read_parquet(files.split / "items.parquet", columns=("item", "item_id"))
     popularity, observed = train.item_degree, table["observed"].to_numpy(dtype=bool)
     pairs = {"user": table["user"].to_numpy(), "item": table["item"].to_numpy()}
@@ -107,11 +107,13 @@ def _condensed(files: Workspace) -> dict[str, Any]:
     if 0 < observed.sum() < len(observed):
         for name, mask in (("of which observed", observed), ("of which pseudo", ~observed)):
             sets.append((name, pairs["user"][mask], pairs["item"][mask]))
+    card = _read_json(files.condensed / "card.json")
     return {
-        "card": _read_json(files.condensed / "card.json"),
+        "card": card,
         "spreads": [spread(name, users_of, items_of, popularity) for name, users_of, items_of in sets],
         "catalogue": {"n_users": train.n_users, "n_items": train.n_items},
-        "history": typical_history(train, table, users, items),
+        "history": None if card["inductive"] else typical_history(train, table, items),
+        "users": user_base(train, table, items) if card["inductive"] else None,
         "has_titles": "title" in items,
         "figures": {"popularity": popularity_figure(popularity, np.bincount(pairs["item"], minlength=train.n_items))},
     }

@@ -29,29 +29,18 @@ class History:
     after: Sequence[Entry]
 
 
-def typical_history(
-    train: Interactions, condensed: pd.DataFrame, users: pd.DataFrame, items: pd.DataFrame
-) -> History | None:
+def typical_history(train: Interactions, condensed: pd.DataFrame, items: pd.DataFrame) -> History:
     """The history of a user of median activity, among those with observed and pseudo interactions if there are any.
 
     Args:
         train: The full training interactions.
-        condensed: Columns user, item, user_id, observed.
-        users: The condensed set's users: user, and synthetic where some are nobody's history.
+        condensed: Columns user (those of ``train``), item, user_id, observed.
         items: The catalogue: item, item_id, and title where the source has one.
-
-    Returns:
-        None where every user is synthetic: such a user has no before.
     """
-    if "synthetic" in users:
-        condensed = condensed[~condensed["user"].isin(users.loc[users["synthetic"], "user"])]
-    condensed = condensed[condensed["user"] < train.n_users]
-    if condensed.empty:
-        return None
     observed_share = condensed.groupby("user")["observed"].mean()
     mixed = observed_share[(observed_share > 0) & (observed_share < 1)]
     user = _median_user((mixed if len(mixed) else observed_share).index.to_numpy(), train)
-    return _history(user, train, condensed[condensed["user"] == user], _titles(items))
+    return _history(user, train, condensed[condensed["user"] == user], titles_of(items))
 
 
 def _median_user(candidates: np.ndarray, train: Interactions) -> int:
@@ -72,7 +61,7 @@ def _history(user: int, train: Interactions, condensed: pd.DataFrame, titles: Ma
     return History(user_id, entries(had, ("kept", "left out")), entries(has, ("kept", "added")))
 
 
-def _titles(items: pd.DataFrame) -> dict[int, str]:
+def titles_of(items: pd.DataFrame) -> dict[int, str]:
     """Title by dense id; the source's own id where there is no title."""
     names = "item " + items["item_id"].astype(str)
     if "title" in items:

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from tasks.figures import Axis, Point, Series, line_chart
-from tasks.summary import LABELS, MODEL_LABELS, Result
+from tasks.summary import LABELS, MODEL_LABELS, Result, set_labels
 
 Counts = npt.NDArray[np.int64]
 
@@ -65,45 +65,49 @@ def ratio_figure(curve: pd.DataFrame, results: Sequence[Result], condenser: str,
         lines.setdefault(row["model"], {}).setdefault(name, {}).setdefault(row["ratio"], row["quality"])
     # A model with single points alone (the curve is made with one model) says nothing that the table does not.
     lines = {model: of_model for model, of_model in lines.items() if any(len(line) > 1 for line in of_model.values())}
-    panels = [Panel(_model(model), _ratio_chart(model, of_model)) for model, of_model in lines.items()]
-    shown = dict.fromkeys(name for of_model in lines.values() for name in of_model)
-    return Figure(panels, [(style_of(name), _label(name)) for name in shown])
+    names = dict.fromkeys(name for of_model in lines.values() for name in of_model)
+    labels = {name: set_labels(results).get(name, name) for name in names}
+    panels = [Panel(_model(model), _ratio_chart(model, of_model, labels)) for model, of_model in lines.items()]
+    return Figure(panels, [(style_of(name), label) for name, label in labels.items()])
 
 
-def _ratio_chart(model: str, lines: Mapping[str, Mapping[float, float]]) -> Markup:
+def _ratio_chart(model: str, lines: Mapping[str, Mapping[float, float]], labels: Mapping[str, str]) -> Markup:
     ratios = sorted({ratio for line in lines.values() for ratio in line})
-    series = [Series(_label(name), style_of(name), sorted(line.items())) for name, line in lines.items()]
+    series = [Series(labels[name], style_of(name), sorted(line.items())) for name, line in lines.items()]
     x = Axis("interactions kept, share of the training data (log)", log=True, ticks=_apart(ratios), write=percent)
     y = Axis("NDCG@10, share of full data", write=percent, from_zero=True)
-    title = f"{_model(model)}: NDCG@10 as a share of full data against the ratio, for {', '.join(map(_label, lines))}"
+    shown = ", ".join(labels[name] for name in lines)
+    title = f"{_model(model)}: NDCG@10 as a share of full data against the ratio, for {shown}"
     return line_chart(title, series, x, y, reference=(1.0, "full data"), markers=True)
 
 
-def training_figure(curves: pd.DataFrame) -> Figure:
+def training_figure(curves: pd.DataFrame, results: Sequence[Result]) -> Figure:
     """Loss and validation NDCG per epoch on full and on condensed data, one row of panels a model; the first seed."""
-    panels = []
+    panels, labels = [], set_labels(results)
     for model in dict.fromkeys(curves["model"]):
         rows = curves[(curves["model"] == model) & curves["training_set"].isin(("full", "condensed"))]
         rows = rows[rows["seed"] == rows["seed"].min()]
         for column, label in (("loss", "training loss"), ("valid_ndcg@10", "validation NDCG@10")):
             series = [
-                Series(_label(name), name, list(zip(part["epoch"], part[column], strict=True)))
+                Series(labels[str(name)], str(name), list(zip(part["epoch"], part[column], strict=True)))
                 for name, part in rows.groupby("training_set", sort=False)
             ]
             title = f"{_model(model)}: {label} per epoch on full and on condensed data"
             svg = line_chart(title, series, Axis("epoch"), Axis("", from_zero=column != "loss"))
             if svg:
                 panels.append(Panel(f"{_model(model)}, {label}", svg))
-    return Figure(panels, [(name, LABELS[name]) for name in ("full", "condensed")])
+    return Figure(panels, [(name, labels[name]) for name in ("full", "condensed")])
 
 
 def search_figure(history: pd.DataFrame, budget: int) -> Figure:
     """What the condenser's search did, one panel a column; a condenser without a search has none."""
-    columns = [column for column in SEARCH_COLUMNS if column in history and history[column].notna().sum() > 1]
+    told = history.select_dtypes("number").columns.drop("outer_epoch", errors="ignore")
+    columns = [column for column in dict.fromkeys((*SEARCH_COLUMNS, *told)) if column in told]
+    columns = [column for column in columns if history[column].notna().sum() > 1]
     narrow = 340 if len(columns) == 3 else 440
     panels = []
     for column in columns:
-        heading = SEARCH_COLUMNS[column]
+        heading = SEARCH_COLUMNS.get(column, column)
         series = [Series("each epoch", "condensed", list(zip(history["outer_epoch"], history[column], strict=True)))]
         is_norm = column == "mapping_norm_sq"
         if is_norm:  # what the theory bounds is the running mean: O(1 / sqrt t)
@@ -211,7 +215,3 @@ def _short(value: float) -> str:
 
 def _model(name: str) -> str:
     return MODEL_LABELS.get(name, name)
-
-
-def _label(training_set: str) -> str:
-    return LABELS.get(training_set, training_set)

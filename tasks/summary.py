@@ -13,6 +13,7 @@ LABELS = {
     "condensed": "Condensed",
     "random": "Random observed",
     "random-pool": "Random from the pool",
+    "random-users": "Random users",
     "popularity": "Most popular pairs",
     "teacher-top": "Teacher's best",
 }
@@ -50,6 +51,7 @@ class Result:
     train_seconds: float | None
     speed_up: float | None  # training seconds on full data over those here
     break_even: float | None  # trainings that pay for teacher and condensation; inf where none ever does
+    inductive: bool = False  # trained on users of the set's own, real users folded in
 
     @property
     def label(self) -> str:
@@ -59,9 +61,19 @@ class Result:
         return LABELS.get(self.training_set, self.training_set)
 
     @property
+    def kind(self) -> str:
+        """How real users come into the model: with an embedding each, or folded in."""
+        return "inductive" if self.inductive else "transductive"
+
+    @property
     def model_label(self) -> str:
         """The model as its paper spells it."""
         return MODEL_LABELS.get(self.model, self.model)
+
+
+def set_labels(results: Iterable[Result]) -> dict[str, str]:
+    """The training sets in words for a legend, which has no column to say what is inductive."""
+    return LABELS | {one.training_set: f"{one.label}, inductive" for one in results if one.inductive}
 
 
 def summarise(evaluation: Mapping[str, Any], timings: Mapping[str, Mapping[str, Any]]) -> list[Result]:
@@ -114,6 +126,7 @@ def _result(
         train_seconds=seconds,
         speed_up=full_seconds / seconds if full_seconds and seconds else None,
         break_even=_break_even(timings, seconds, full_seconds) if training_set == "condensed" else None,
+        inductive=any(row.get("inductive", False) for row in rows),
     )
 
 

@@ -11,7 +11,7 @@ def draw(ratio_curve: pd.DataFrame, search: pd.DataFrame) -> Iterator[tuple[str,
     """Name and figure of each that has data."""
     if len(ratio_curve):
         yield "quality_against_ratio", _quality(ratio_curve)
-    if "mapping_norm_sq" in search and len(search) > 1:
+    if "mapping_norm_sq" in search and search["mapping_norm_sq"].count() > 1:
         yield "search", _search(search)
 
 
@@ -19,7 +19,8 @@ def _quality(curve: pd.DataFrame) -> Figure:
     figure, axes = _blank("interactions kept, share of training data", "NDCG@10, share of full data")
     for (condenser, model), rows in curve.groupby(["condenser", "model"], sort=False):
         points = rows.groupby("ratio", as_index=False)["quality"].mean().sort_values("ratio")
-        axes.plot(points["ratio"], points["quality"], marker="o", label=f"{condenser}, {model}")
+        kind = ", inductive" if "inductive" in rows and rows["inductive"].any() else ""
+        axes.plot(points["ratio"], points["quality"], marker="o", label=f"{condenser}, {model}{kind}")
     axes.axhline(1, color="grey", linewidth=0.8)
     axes.set_xscale("log")
     axes.legend(fontsize=8)

@@ -23,16 +23,18 @@ SETS = {
 MODELS = {"bprmf": 0.2641, "lightgcn": 0.2738}
 
 
-def fabricate(root: Path, *, seeds: tuple[int, ...] = (0, 1)) -> Workspace:
+def fabricate(root: Path, *, seeds: tuple[int, ...] = (0, 1), synthetic: bool = False) -> Workspace:
     """Fill ``root`` with the files that the report reads.
 
-    Every figure is a formula or a seeded draw, so that two calls write the same bytes.
+    Every figure is a formula or a seeded draw, so that two calls write the same bytes. A ``synthetic`` set has nine
+    users of its own.
     """
     files = Workspace(root)
     train, condensed = _interactions()
+    condensed = _made_up() if synthetic else condensed
     _write_source(files, train)
-    _write_condensed(files, train, condensed)
-    _write_results(files, len(train), len(condensed), seeds)
+    _write_condensed(files, train, condensed, synthetic)
+    _write_results(files, len(train), len(condensed), seeds, synthetic)
     return files
 
 
@@ -50,6 +52,14 @@ def _interactions() -> tuple[Interactions, pd.DataFrame]:
     return train, table.assign(
         user_id=table["user"] + 1000, item_id=table["item"] + 500, keep_prob=np.float32(0.75)
     ).astype({"user": "int32", "item": "int32"})
+
+
+def _made_up() -> pd.DataFrame:
+    """Nine synthetic users of nine or ten items; all of them have the item with the awkward title."""
+    table = pd.DataFrame([(user, item) for user in range(9) for item in (0, *range(1 + user, 80, 9))])
+    table.columns = ["user", "item"]
+    ids = {"user_id": "synthetic-" + table["user"].astype(str), "item_id": table["item"] + 500}
+    return table.assign(**ids, observed=False, keep_prob=np.float32(1)).astype({"user": "int32", "item": "int32"})
 
 
 def _write_source(files: Workspace, train: Interactions) -> None:
@@ -87,25 +97,27 @@ def _checks(table: str, n_rows: int, rules: list[tuple], quarantined: dict[str, 
     }
 
 
-def _write_condensed(files: Workspace, train: Interactions, table: pd.DataFrame) -> None:
+def _write_condensed(files: Workspace, train: Interactions, table: pd.DataFrame, synthetic: bool) -> None:
     columns = ["user", "item", "user_id", "item_id", "observed", "keep_prob"]
     io.write_table(files.condensed / "interactions.parquet", table[columns])
-    users = table[["user", "user_id"]].drop_duplicates().assign(synthetic=False)
+    users = table[["user", "user_id"]].drop_duplicates().assign(synthetic=synthetic)
     io.write_table(files.condensed / "users.parquet", users)
     share = float(table["observed"].mean())
-    card = {"schema_version": 1, "sha256": "cd" * 32, "dataset": "toy", "source_fingerprint": train.fingerprint()}
+    card = {"schema_version": 2, "sha256": "cd" * 32, "dataset": "toy", "source_fingerprint": train.fingerprint()}
     card |= {"ratio": 0.25, "budget": len(table) + 3, "n_interactions": len(table), "n_source": len(train)}
-    card |= {"n_users": N_USERS, "n_items": int(table["item"].nunique()), "observed_share": share}
+    card |= {"inductive": synthetic, "synthetic": synthetic, "n_users": int(table["user"].nunique())}
+    card |= {"n_users_source": N_USERS, "n_items": N_ITEMS, "observed_share": share}
     card |= {"pseudo_share": 1 - share, "condenser": "dconrec", "config": {"n_samples": 4, "learning_rate": 0.1}}
     card |= {"seed": 0, "notes": {"best_outer_epoch": 17}, "versions": {"numpy": "2"}}
     card |= {"how_to_load": "from dconrec_core import read_condensed\nread_condensed('data/condensed')"}
+    card |= {"how_to_use": "scores = model.fold_in(history)(users)" if synthetic else "model.score(users)"}
     write_json(files.condensed / "card.json", card)
     n_pseudo = 240
     counts = {"n_candidates": len(train) + n_pseudo, "n_observed": len(train), "n_pseudo": n_pseudo}
     write_json(files.pool / "pool.json", counts)
 
 
-def _write_results(files: Workspace, n_train: int, n_condensed: int, seeds: tuple[int, ...]) -> None:
+def _write_results(files: Workspace, n_train: int, n_condensed: int, seeds: tuple[int, ...], synthetic: bool) -> None:
     rows, timed, curves = [], [], []
     for model, best in MODELS.items():
         for place, (training_set, quality) in enumerate(SETS.items()):
@@ -115,7 +127,8 @@ def _write_results(files: Workspace, n_train: int, n_condensed: int, seeds: tupl
                 size = n_train if training_set == "full" else n_condensed
                 metrics = {"ndcg@10": ndcg, "recall@20": ndcg * 1.3, "quality": ndcg / (best + 0.002 * seed)}
                 config = {"learning_rate": 0.001, "weight_decay": 1e-05}
-                sizes = {"n_interactions": size, "n_users": N_USERS, "observed_share": 1.0, "inductive": False}
+                inductive = synthetic and training_set == "condensed"
+                sizes = {"n_interactions": size, "n_users": N_USERS, "observed_share": 1.0, "inductive": inductive}
                 rows.append(
                     key
                     | sizes

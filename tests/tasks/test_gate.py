@@ -34,10 +34,17 @@ def test_the_best_random_baseline_must_be_beaten(ndcg, passed):
     assert outcomes([*GOOD, result("random-pool", ndcg, 0.9)])["above_baselines"][0] is passed
 
 
+def test_whole_users_drawn_at_random_must_be_beaten_too():
+    assert outcomes([*GOOD, result("random-users", 0.29, 0.97)])["above_baselines"] == (
+        False,
+        "bprmf 0.2800 against 0.2900 (random-users)",
+    )
+
+
 def test_without_a_random_baseline_nothing_is_shown():
     assert outcomes(GOOD[:2])["above_baselines"] == (
         False,
-        "nothing to compare bprmf with; add random or random-pool to evaluate.baselines",
+        "nothing to compare bprmf with; add random or random-pool or random-users to evaluate.baselines",
     )
     assert list(outcomes(GOOD[:2], above_baselines=False)) == ["min_quality"]
 

@@ -128,6 +128,22 @@ def test_version_has_the_card_the_tags_and_the_run(registered):
     assert version.run_id == run.info.run_id
     assert version.tags["condensed.sha256"] == registration["sha256"]
     assert {"ratio", "condenser", "dataset", "gate", "gate.above_baselines"} <= set(version.tags)
+    assert (version.tags["inductive"], version.tags["users"]) == ("no", "the source's")
+
+
+def test_a_set_of_synthetic_users_says_so_wherever_its_figures_stand(home, tmp_path):
+    files = fabricate(tmp_path, seeds=(0,), synthetic=True)
+    write_text(files.condensed / "card.md", "# toy\n")
+    register(params(experiment="synthetic"), files, files.registration)
+    registration = json.loads(files.registration.read_text())
+    client = Tracker.open("synthetic", home.root / "mlflow").client
+    run = client.get_run(registration["run_id"])
+    version = client.get_model_version(registration["model"], registration["version"])
+    for tags in (run.data.tags, version.tags):
+        assert (tags["inductive"], tags["users"]) == ("yes", "synthetic")
+    assert run.data.metrics["condensed/n_users"] == 9
+    nested = client.search_runs([registration["experiment_id"]], "params.training_set = 'condensed'")
+    assert {one.data.params["inductive"] for one in nested} == {"True"}
 
 
 def test_what_the_gate_refuses_is_registered_but_leaves_the_champion(registered, home, tmp_path):

@@ -95,15 +95,16 @@ def test_result_table_holds_the_metrics(files: Workspace):
         assert list(rows) == list(SETS)
         for training_set, quality in SETS.items():
             ndcg = best * quality + 0.001  # mean of the seeds' 0 and 0.002
-            assert rows[training_set][1].startswith(f"{ndcg:.4f} ± 0.0014")
-            assert rows[training_set][2].startswith(f"{ndcg * 1.3:.4f}")
-    assert page.rows("popularity")["full"][1:] == ["0.1313", "0.1900", "–", "–", "–", "–", "–"]
+            assert rows[training_set][0] == "no"
+            assert rows[training_set][2].startswith(f"{ndcg:.4f} ± 0.0014")
+            assert rows[training_set][3].startswith(f"{ndcg * 1.3:.4f}")
+    assert page.rows("popularity")["full"][2:] == ["0.1313", "0.1900", "–", "–", "–", "–", "–"]
 
 
 def test_speed_up_and_break_even(files: Workspace):
     condensed, full = (render(files).rows("bprmf")[name] for name in ("condensed", "full"))
-    assert condensed[5:] == ["2.20 s", "3.8 ×", "3.8"]  # 8.4 / 2.2; (1.5 + 22) / (8.4 - 2.2)
-    assert full[5:] == ["8.40 s", "1.0 ×", "–"]
+    assert condensed[6:] == ["2.20 s", "3.8 ×", "3.8"]  # 8.4 / 2.2; (1.5 + 22) / (8.4 - 2.2)
+    assert full[6:] == ["8.40 s", "1.0 ×", "–"]
 
 
 def test_break_even_is_never_when_nothing_is_saved(files: Workspace):
@@ -171,7 +172,7 @@ def test_without_optional_files(files: Workspace):
     for folder in (files.validated, files.split):
         (folder / "checks.json").unlink()
     page = render(files)
-    assert page.rows("bprmf")["condensed"][5:] == ["–", "–", "–"]
+    assert page.rows("bprmf")["condensed"][6:] == ["–", "–", "–"]
     assert "not timed in this run" in page.text[""]
     assert "evaluate.curve_ratios" in page.text["ratio"]
     assert "without a search" in page.text["search"]
@@ -223,10 +224,64 @@ def test_condensed_set_without_pseudo_interactions(files: Workspace):
     assert "were added" not in page.text["history"]
 
 
-def test_synthetic_users_have_no_before(files: Workspace):
-    path = files.condensed / "users.parquet"
-    io.write_table(path, io.read_table(path).assign(synthetic=True))
-    assert "users of this condensed set are synthetic" in render(files).text["history"]
+def test_a_set_of_synthetic_users_says_so_beside_every_figure(tmp_path: Path):
+    page = render(fabricate(tmp_path, synthetic=True))
+    head = re.sub(r"\s+", " ", page.text[""])
+    assert "88 interactions of 9 synthetic users stand for" in head
+    assert "with the real users folded in" in head
+    assert "of full data, inductive; best baseline" in head
+    assert "(teacher-top, transductive)" in head
+    assert {name: cells[0] for name, cells in page.rows("bprmf").items()} == {
+        name: "yes" if name == "condensed" else "no" for name in SETS
+    }
+    assert (
+        "the condensed set (inductive) is above the best baseline of the same size, teacher's best (transductive)"
+        in (page.text["results"])
+    )
+    assert "Condensed, inductive" in page.text["ratio"]
+    assert "Condensed, inductive" in page.text["training"]
+    assert "histories of 9 synthetic users" in page.text["contents"]
+    assert "% pseudo" not in page.text["use"]
+    assert "9 synthetic users of its own" in page.text["use"]
+    assert "model.fold_in(history)(users)" in page.text["use"]
+
+
+def test_synthetic_users_are_shown_with_items_and_neighbourhood(tmp_path: Path):
+    page = render(fabricate(tmp_path, synthetic=True))
+    text = page.text["history"]
+    assert "The set has 9 synthetic users of its own. Each of the 60 real users is nearest to one of them" in text
+    assert "One user" not in text
+    assert len(re.findall(r"synthetic-\d", text)) == 6
+    shown = [(int(count), share) for count, share in re.findall(r"(\d+) real users, ([\d.]+) %", text)]
+    assert [share for _, share in shown] == [f"{count / 60 * 100:.1f}" for count, _ in shown]
+    assert shown == sorted(shown, reverse=True)
+    assert re.search(r"Film number \d+ \(19\d\d\) · .* and [12] more", text)
+
+
+def test_titles_of_synthetic_users_are_text_not_markup(tmp_path: Path):
+    page = render(fabricate(tmp_path, synthetic=True))
+    assert page.text["history"].count(EVIL_TITLE) == 6
+    assert EVIL_TITLE not in page.html
+    assert "<script" not in page.html
+    assert [link for link in page.loads if not link.startswith(("#", "data:"))] == []
+
+
+def test_users_drawn_at_random_are_called_sampled(tmp_path: Path):
+    files = fabricate(tmp_path, synthetic=True)
+    card = json.loads((files.condensed / "card.json").read_text())
+    write_json(files.condensed / "card.json", card | {"synthetic": False, "observed_share": 1.0, "pseudo_share": 0.0})
+    page = render(files)
+    assert "of 9 sampled users stand for" in re.sub(r"\s+", " ", page.text[""])
+    assert "9 sampled users of its own" in page.text["history"]
+    assert "synthetic users" not in page.html
+
+
+def test_whatever_a_condenser_told_of_its_search_is_drawn(files: Workspace):
+    history = pd.read_csv(files.search_history).assign(gap=lambda table: 1 / table["outer_epoch"], empty=np.nan)
+    history.to_csv(files.search_history, index=False)
+    page = render(files)
+    assert "gap" in page.text["search"]
+    assert "empty" not in page.text["search"]
 
 
 def test_text_ids_are_shown_as_they_are(files: Workspace):

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tasks.summary import Result, summarise
+from tasks.summary import Result, set_labels, summarise
 
 
 def row(training_set: str, model: str = "bprmf", seed: int = 0, **figures: Any) -> dict[str, Any]:
@@ -67,6 +67,15 @@ def test_no_break_even_without_every_timing(missing: str):
     timings = timing(full=8.0, condensed=2.0)
     del timings[missing]
     assert only(summarise({"rows": [row("full"), row("condensed")]}, timings), "condensed").break_even is None
+
+
+def test_an_inductive_set_says_so_in_words():
+    rows = [row("full", inductive=False), row("condensed", inductive=True), row("random-users", inductive=True)]
+    results = summarise({"rows": rows}, {})
+    assert [one.kind for one in results] == ["transductive", "inductive", "inductive"]
+    labels = set_labels(results)
+    assert labels["full"] == "Full data"
+    assert (labels["condensed"], labels["random-users"]) == ("Condensed, inductive", "Random users, inductive")
 
 
 def test_unknown_training_set_keeps_its_name():

@@ -1,0 +1,17 @@
+from flows.results import HEADER, draw, table
+from tasks.summary import Estimate, Result
+
+
+def result(training_set: str, *, inductive: bool) -> Result:
+    figure = Estimate(0.25)
+    return Result(training_set, "ease", 1, 1200, figure, figure, Estimate(0.9), None, 1.5, 4.0, None, inductive)
+
+
+def test_no_figure_of_an_inductive_set_without_a_column_that_says_so() -> None:
+    rows = table([result("full", inductive=False), result("condensed", inductive=True)])
+    column = HEADER.index("inductive")
+    assert [row[column] for row in rows] == ["no", "yes"]
+    header, _, *lines = draw(rows).splitlines()
+    place = header.index("inductive")
+    assert [line[place : place + 3].strip() for line in lines] == ["no", "yes"]
+    assert all(len(row) == len(HEADER) for row in rows)

@@ -61,7 +61,7 @@ class EvaluateParams(Config):
     models: dict[str, dict[str, Any]]
     """Downstream models by name, with settings that depart from their defaults."""
     baselines: list[str]
-    """Condensers to compare with, at the same budget."""
+    """Condensers to compare with, at the same budget; for an inductive set ``random`` brings ``random-users`` along."""
     seeds: list[int] = Field(min_length=1)
     """Seeds of the downstream trainings."""
     trials: int = Field(1, ge=1)

@@ -134,7 +134,7 @@ def test_version_has_the_card_the_tags_and_the_run(registered):
 def test_a_set_of_synthetic_users_says_so_wherever_its_figures_stand(home, tmp_path):
     files = fabricate(tmp_path, seeds=(0,), synthetic=True)
     write_text(files.condensed / "card.md", "# toy\n")
-    register(params(experiment="synthetic"), files, files.registration)
+    register(params(experiment="synthetic", name="made-up"), files, files.registration)
     registration = json.loads(files.registration.read_text())
     client = Tracker.open("synthetic", home.root / "mlflow").client
     run = client.get_run(registration["run_id"])

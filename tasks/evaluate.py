@@ -137,8 +137,8 @@ class Comparison:
         """Search on valid, measure on test; nothing is remembered."""
         options = replace(self.options, seed=seed, label=label)
         settings, full = self.params.models[model], self._full.get((model, seed))
-        train, trials = training_set.interactions, self.params.trials
-        return train_and_measure(model, settings, train, self.split, trials, options, full)
+        train, trials, inductive = training_set.interactions, self.params.trials, training_set.inductive
+        return train_and_measure(model, settings, train, self.split, trials, options, full, inductive=inductive)
 
     def figures(self, name: str, model: str, seed: int) -> Row:
         """The row of a training that was remembered."""

@@ -11,7 +11,7 @@ import pytest
 from dconrec_core.comparison import Trained
 from dconrec_core.condensation.base import make_synthetic
 from dconrec_core.condensation.baselines import BaselineConfig
-from dconrec_core.condensation.dataset import read_condensed
+from dconrec_core.condensation.dataset import read_condensed, write_condensed
 from dconrec_core.data.io import read_pool, write_interactions
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.evaluation import RankingTask
@@ -141,7 +141,8 @@ def test_every_set_is_tuned_by_the_same_search(trained: list[dict[str, Any]]) ->
 def test_same_settings_are_those_found_for_full_data(planted_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Trained | None] = []
 
-    def search(*args: Any) -> Trained:
+    def search(*args: Any, inductive: bool) -> Trained:
+        assert inductive is False
         asked.append(args[-1])
         metrics = {name: 0.2 * len(asked) for name in METRICS}
         same = {name: 0.1 for name in METRICS}
@@ -200,8 +201,8 @@ def of_own_users(tmp_path: Path, planted_split: Split, monkeypatch: pytest.Monke
     """The evaluation of an inductive set, with trainings that only say what they were given."""
     asked: list[str] = []
 
-    def search(model: str, settings: Any, train: Interactions, split: Split, *others: Any, **how: Any) -> Trained:
-        asked.append(f"{others[1].label}, {train.n_users} users")
+    def search(model: str, settings: Any, train: Interactions, split: Split, *others: Any, inductive: bool) -> Trained:
+        asked.append(f"{others[1].label}, {train.n_users} {'own' if inductive else 'real'} users")
         metrics = dict.fromkeys(METRICS, len(train) / len(split.train))
         history = History(rows=[{"epoch": 1, "loss": 1.0, "valid_ndcg@10": 0.5}], best_epoch=1, best_valid=0.5)
         return Trained({}, history, metrics, metrics, tuning_seconds=2.0)
@@ -242,15 +243,41 @@ def test_a_set_with_users_of_its_own_is_measured_against_whole_users(
 ) -> None:
     files, asked = of_own_users
     assert asked[:4] == [
-        "ease on full, 60 users",
-        "ease on condensed, 15 users",
-        "ease on random, 60 users",
-        "ease on random-users, 15 users",
+        "ease on full, 60 real users",
+        "ease on condensed, 15 own users",
+        "ease on random, 60 real users",
+        "ease on random-users, 15 own users",
     ]
     curve = pd.read_csv(files.ratio_curve)
     assert set(curve["condenser"]) == {"random-users"}
     assert curve["ratio"].tolist() == [0.1, 0.25, 0.5]
     assert curve["inductive"].all()
+
+
+def test_real_users_are_folded_into_what_was_learnt_from_others(tmp_path: Path, planted_split: Split) -> None:
+    """Six made-up users, three of each taste, tell enough of the items to serve sixty real ones."""
+    files = Workspace(tmp_path)
+    write_split_folder(files, planted_split)
+    condense_from_split(files)
+    users, places = np.divmod(np.arange(6 * 20), 20)
+    histories = Interactions.of(users, users % 2 + 2 * places, 6, 40)
+    made_up = make_synthetic(
+        histories, planted_split.train, Budget(120), condenser="random-users", config=BaselineConfig(), seed=0
+    )
+    items = pd.DataFrame({"item": np.arange(40), "item_id": np.arange(40)})
+    write_condensed(files.condensed, made_up, dataset="planted", items=items)
+    params = EvaluateParams(
+        models={"ease": {}, "bprmf": {"embedding_size": 8, "epochs": 20}}, baselines=["random"], seeds=[0]
+    )
+    evaluate(params, CondenseParams(name="random-users", ratio=0.25), files, OPTIONS)
+    rows = {(row["training_set"], row["model"]): row for row in json.loads(files.evaluation.read_text())["rows"]}
+    floor = rows["full", "popularity"]["ndcg@10"]
+    for model in ("ease", "bprmf"):
+        made, users_drawn = rows["condensed", model], rows["random-users", model]
+        assert (made["inductive"], made["n_users"], made["observed_share"]) == (True, 6, 0)
+        assert (users_drawn["inductive"], users_drawn["n_users"]) == (True, 15)
+        assert made["ndcg@10"] > floor + 0.1
+        assert made["config"].keys() == rows["full", model]["config"].keys()
 
 
 def test_made_up_interactions_are_not_observed(planted_split: Split) -> None:

@@ -19,6 +19,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "xsimgcl": {"embedding_size": 16, "epochs": 40, "batch_size": 128, "noise": 0.1, "contrast_weight": 0.05},
     "multvae": {"hidden_size": 32, "latent_size": 8, "epochs": 60, "batch_size": 20, "annealing_epochs": 20},
     "ease": {"regularization": [10.0, 100.0]},
+    "ridge": {"regularization": [1.0, 10.0]},
     "dconrec": {"outer_epochs": 6, "refresh": 3, "warm_epochs": 5, "tail_threshold": 0},
     "dconrec-paper": {"outer_epochs": 4, "tail_threshold": 0},
 }

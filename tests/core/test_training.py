@@ -42,6 +42,7 @@ class Counting:
         self.number += 1
         return next(self.losses)
 
+    @property
     def score(self) -> ScoreFunction:
         first = self.places.get(self.number, 2) == 1
         return lambda users: np.array([[0, 1, 2 if first else 0]], dtype=np.float32)

@@ -226,16 +226,17 @@ def ridge_inverse(gram: Matrix, penalty: float, device: torch.device) -> Matrix:
     Raises:
         TrainingError: λ is lost in rounding.
     """
-    gram.flat[:: len(gram) + 1] += penalty
-    if device.type != "cpu":
-        factors, failed = torch.linalg.cholesky_ex(torch.from_numpy(gram).to(device))
-        check_penalty(penalty, bool(failed))
-        return np.asarray(torch.cholesky_inverse(factors).cpu().numpy())
     if not len(gram):
         return gram
+    gram.flat[:: len(gram) + 1] += penalty
+    least = len(gram) * np.finfo(np.float64).eps * gram.diagonal().max()  # what rounding may leave of a pivot that is 0
+    if device.type != "cpu":
+        factors, failed = torch.linalg.cholesky_ex(torch.from_numpy(gram).to(device))
+        check_penalty(penalty, bool(failed) or float(factors.diagonal().min()) ** 2 <= least)
+        return np.asarray(torch.cholesky_inverse(factors).cpu().numpy())
     # LAPACK works in place and by columns: the lower triangle of our rows is its upper one.
     factor, broke_at = lapack.dpotrf(gram.T, lower=0, overwrite_a=1, clean=0)
-    check_penalty(penalty, bool(broke_at))
+    check_penalty(penalty, bool(broke_at) or float(factor.diagonal().min()) ** 2 <= least)
     inverse: Matrix = lapack.dpotri(factor, lower=0, overwrite_c=1)[0].T
     for row in range(len(inverse)):
         inverse[row, row + 1 :] = inverse[row + 1 :, row]

@@ -92,7 +92,8 @@ def test_training_set_must_fit_the_task() -> None:
         with pytest.raises(DataError, match="the training set has 4 items, the ranking task 3; both must be over one"):
             each.check(Interactions.of([0], [0], 2, 4))
     by_history.check(Interactions.of([0], [0], 6, 3))
-    with pytest.raises(DataError, match=r"the training set has 6 users, the ranking task 2; .* make the task inductive"):
+    message = r"the training set has 6 users, the ranking task 2; .* make the task inductive"
+    with pytest.raises(DataError, match=message):
         ranking.check(Interactions.of([0], [0], 6, 3))
 
 

@@ -30,8 +30,10 @@ from dconrec_core.training import CRITERION, History
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
 BLOCK_CELLS = 8_000_000  # of what is dense for a moment in products of sparse matrices
-DENSE_CELLS = 2**28  # of tables that stay: 1 GB
+DENSE_CELLS = 2**28  # of a table that stays: 1 GB
 SPARSE_COST = 200  # of a term of a product of sparse matrices, in terms of a dense one; measured on ML-1M
+SPARSE_PRODUCT_COST = 50
+"""The same of a dense matrix times a sparse one."""
 Matrix = npt.NDArray[np.float64]
 
 
@@ -88,11 +90,15 @@ class UserSpace:
     solved: Arrays
 
     def scores(self, history: sparse.csr_array) -> ScoreFunction:
-        """See ``Solution.scores``; dot products where the two tables are not too large."""
+        """See ``Solution.scores``; dot products where Y is not sparse and the two tables are not too large."""
         m, n_items = self.outputs.shape
-        if (history.shape[0] + n_items) * m > DENSE_CELLS:
-            return self._without_own(history, lambda users: self.encoded(history[users]) @ self.outputs)
-        products = DotProducts(self.encoded(history), self.outputs.T.tocsr().toarray())
+        is_sparse = self.outputs.nnz * SPARSE_PRODUCT_COST < m * n_items
+        if history.shape[0] * m > DENSE_CELLS:
+            return self._without_own(history, lambda users: times(self.encoded(history[users]), self.outputs))
+        encoded = self.encoded(history)
+        if is_sparse or n_items * m > DENSE_CELLS:
+            return self._without_own(history, lambda users: times(encoded[users], self.outputs))
+        products = DotProducts(encoded, self.outputs.T.tocsr().toarray())
         return products if self.own is None else self._without_own(history, products)
 
     def encoded(self, history: sparse.csr_array) -> FloatArray:
@@ -213,6 +219,11 @@ def inner_products(left: sparse.csr_array, right: sparse.csr_array) -> npt.NDArr
         part = slice(start, start + step)
         result += by_column[:, part].toarray() @ others[:, part].toarray().T
     return result
+
+
+def times(dense: FloatArray, matrix: sparse.csr_array) -> FloatArray:
+    """Their product, by rows; SciPy's own is by columns."""
+    return np.ascontiguousarray(dense @ matrix)
 
 
 def ridge_inverse(gram: Matrix, penalty: float, device: torch.device) -> Matrix:

@@ -79,12 +79,12 @@ def ease_by_users(rows: sparse.csr_array, gram: Matrix, penalty: float, device: 
         TrainingError: λ is lost in rounding.
     """
     inverse = ridge_inverse(gram, penalty, device)
-    by_item, leverage = rows.tocsc(), np.empty(rows.shape[1])
+    by_item, leverage = rows.T.tocsr(), np.empty(rows.shape[1])
     step = max(1, BLOCK_CELLS // max(rows.shape[0], 1))
     for start in range(0, len(leverage), step):
-        part = by_item[:, start : start + step].tocoo()
-        products = inverse @ part.tocsc()
-        leverage[start : start + step] = np.bincount(part.col, products[part.row, part.col], part.shape[1])
+        part = by_item[start : start + step]
+        products, owner = part @ inverse, np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+        leverage[start : start + step] = np.bincount(owner, products[owner, part.indices], part.shape[0])
     check_penalty(penalty, bool((leverage >= 1).any()))
     return _user_space(rows, inverse.astype(np.float32), leverage)
 

@@ -110,19 +110,24 @@ def test_ridge_refuses_what_it_could_not_invert(monkeypatch: pytest.MonkeyPatch)
         Ridge(RidgeConfig()).fit(drawn(32, 40, 0.3), None, OPTIONS)
 
 
+@pytest.mark.parametrize("limits", [{"DENSE_CELLS": 0}, {"DENSE_CELLS": 60 * 14}, {"SPARSE_PRODUCT_COST": 0}])
 @pytest.mark.parametrize("model", [EASE(EASEConfig(regularization=[5.0])), Ridge(RidgeConfig())])
-def test_tables_too_large_to_be_dense_give_the_same_scores(
-    model: EASE | Ridge, monkeypatch: pytest.MonkeyPatch
+def test_tables_too_large_or_too_sparse_to_be_dense_give_the_same_scores(
+    model: EASE | Ridge, limits: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model.fit(drawn(15, 40, 0.3), None, OPTIONS)
-    assert model.solution is not None
-    expected = model.solution.scores(HISTORIES)(EVERYONE)
-    monkeypatch.setattr(linear, "DENSE_CELLS", 0)
-    lazy = model.solution.scores(HISTORIES)
-    assert not isinstance(lazy, DotProducts)
-    np.testing.assert_allclose(lazy(EVERYONE), expected, atol=1e-6)
+    monkeypatch.setattr(linear, "SPARSE_PRODUCT_COST", 1e30)
+    model.fit(drawn(15, 80, 0.3), None, OPTIONS)
+    histories, solution = drawn(61, 80, 0.3, seed=5).csr()[1:], model.solution
+    assert isinstance(solution, UserSpace)
+    expected = solution.scores(histories)(EVERYONE)
+    for name, limit in limits.items():
+        monkeypatch.setattr(linear, name, limit)
+    score = solution.scores(histories)
+    assert not isinstance(score, DotProducts)
+    np.testing.assert_allclose(score(EVERYONE), expected, atol=1e-6)
+    assert score(EVERYONE).flags.c_contiguous
     chosen = np.array([7, 3, 7], dtype=np.int32)
-    np.testing.assert_allclose(lazy(chosen), expected[chosen], atol=1e-6)
+    np.testing.assert_allclose(score(chosen), expected[chosen], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["ease", "ridge"])

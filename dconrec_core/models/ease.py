@@ -11,20 +11,16 @@ from scipy.linalg import lapack
 
 from dconrec_core.kernels import entries_by_item, inverse_to_weights
 from dconrec_core.kernels import gram as compiled_gram
-from dconrec_core.models._linear import (
+from dconrec_core.models._algebra import (
     BLOCK_CELLS,
-    ItemSpace,
-    LinearAutoencoder,
-    LinearConfig,
     Matrix,
-    Solution,
-    UserSpace,
     check_penalty,
     inner_products,
     ridge_inverse,
     scaled,
     with_history,
 )
+from dconrec_core.models._linear import ItemSpace, LinearAutoencoder, LinearConfig, Solution, UserSpace
 from dconrec_core.models.base import State
 from dconrec_core.types import FloatArray, Interactions
 

@@ -13,18 +13,9 @@ from pydantic import FiniteFloat, PositiveFloat
 from scipy import sparse
 
 from dconrec_core.errors import TrainingError
+from dconrec_core.models._algebra import inner_products, ridge_inverse, scaled, with_history
 from dconrec_core.models._history import item_degree_of
-from dconrec_core.models._linear import (
-    ItemSpace,
-    LinearAutoencoder,
-    LinearConfig,
-    Solution,
-    UserSpace,
-    inner_products,
-    ridge_inverse,
-    scaled,
-    with_history,
-)
+from dconrec_core.models._linear import ItemSpace, LinearAutoencoder, LinearConfig, Solution, UserSpace
 from dconrec_core.models.base import State
 from dconrec_core.types import FloatArray, Interactions
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
 
 import dconrec_core.models._linear as linear
 from dconrec_core.errors import TrainingError
-from dconrec_core.models._linear import ItemSpace, UserSpace, inner_products, ridge_inverse, scaled
+from dconrec_core.models._algebra import with_history
+from dconrec_core.models._linear import ItemSpace, UserSpace
 from dconrec_core.models.ease import EASE, EASEConfig, ease_by_users, ease_weights, lower_gram
 from dconrec_core.models.ridge import Ridge, RidgeConfig
 from dconrec_core.options import RunOptions
@@ -31,7 +31,7 @@ HISTORIES = drawn(61, 40, 0.3, seed=5).csr()[1:]  # none of them is empty
 @pytest.mark.parametrize("penalty", [0.5, 10.0, 300.0])
 def test_ease_over_users_is_ease_over_items(penalty: float) -> None:
     train = drawn(30, 40, 0.3)
-    rows = linear.with_history(train.csr())
+    rows = with_history(train.csr())
     gram = (rows @ rows.T).toarray().astype(np.float64)
     by_users = ease_by_users(rows, gram, penalty, CPU)
     by_items = ItemSpace(ease_weights(lower_gram(train), penalty, CPU))
@@ -135,33 +135,6 @@ def test_nothing_to_learn_from_scores_nothing(name: str) -> None:
     model = EASE(EASEConfig()) if name == "ease" else Ridge(RidgeConfig())
     model.fit(Interactions.of([], [], 3, 4), None, OPTIONS)
     assert model.score(np.arange(3, dtype=np.int32)).tolist() == np.zeros((3, 4)).tolist()
-
-
-@pytest.mark.parametrize("cost", [0, 1e30])
-@pytest.mark.parametrize("block", [1, 100, 10**6])
-def test_inner_products_by_either_kind_of_product(cost: float, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "SPARSE_COST", cost)
-    monkeypatch.setattr(linear, "BLOCK_CELLS", block)
-    left, right = (drawn(n, 40, 0.2, seed=n).csr().astype(np.float64) for n in (7, 12))
-    left.data[:] = np.random.default_rng(0).normal(size=len(left.data))
-    got = inner_products(left, right)
-    assert got.dtype == np.float64
-    np.testing.assert_allclose(got, left.toarray() @ right.toarray().T, atol=1e-12)
-
-
-def test_scaled_by_columns_and_rows() -> None:
-    matrix = sparse.csr_array(np.array([[1, 0, 1], [0, 1, 1]], dtype=np.float32))
-    got = scaled(matrix, np.array([1.0, 2.0, 3.0]), np.array([10.0, 100.0]))
-    assert got.toarray().tolist() == [[10, 0, 30], [0, 200, 300]]
-    assert scaled(matrix, np.array([1.0, 2.0, 3.0])).toarray().tolist() == [[1, 0, 3], [0, 2, 3]]
-
-
-@pytest.mark.parametrize("device", [CPU, torch.device("cpu", 0)])
-def test_inverse_is_the_dense_one(device: torch.device) -> None:
-    rows = np.random.default_rng(0).normal(size=(9, 20))
-    gram = rows @ rows.T
-    expected = np.linalg.inv(gram + 0.3 * np.eye(9))
-    np.testing.assert_allclose(ridge_inverse(gram.copy(), 0.3, device), expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["ease", "ridge"])

@@ -68,6 +68,7 @@ class Checkpoint:
             "device": options.device,
             "train": train.fingerprint(),
             "valid": valid.target.fingerprint() if valid else None,
+            "histories": valid.histories.fingerprint() if valid and valid.histories else None,
             "version": __version__,
         }
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -39,6 +39,7 @@ def train_and_measure(
     trials: int,
     options: RunOptions,
     reference: Trained | None = None,
+    inductive: bool = False,
 ) -> Trained:
     """Fit ``model`` with each of the first ``trials`` settings, keep the best on valid and measure that one on test.
 
@@ -47,27 +48,29 @@ def train_and_measure(
     Args:
         model: Name in ``MODELS``.
         settings: What departs from the model's defaults, in every trial.
-        train: The training set: the split's own, or a condensed one over the same catalogue.
+        train: The training set: the split's own, or a condensed one over the same catalogue; where ``inductive``, over
+            the same items, with users of its own.
         split: Where valid and test come from.
         trials: Size of the search.
         options: Seed, device, label, listener.
         reference: The same search on full data: the trial with its settings is measured too.
+        inductive: Whether real users are folded in from their training histories, on valid and on test.
     """
     entry = lookup(MODELS, model, "evaluate.models")
-    valid, test = RankingTask.valid(split.train, split.valid), RankingTask.test(split)
+    valid, test = RankingTask.valid(split.train, split.valid, inductive), RankingTask.test(split, inductive)
     tried: list[tuple[Recommender, History]] = []
     for step in entry.build(entry.config_class()).search_space()[:trials]:
         # The configured settings replace the defaults; the search's own steps come on top of them.
         candidate = entry.build(entry.configure(f"evaluate.models.{model}", {**settings, **step}))
         tried.append((candidate, candidate.fit(train, valid, options)))
     chosen, history = max(tried, key=lambda trial: trial[1].best_valid)
-    metrics = test.measure(chosen.score, CUTOFFS)
+    metrics = test.measure(test.score_of(chosen), CUTOFFS)
     wanted = reference.config if reference else chosen.config.model_dump()
     same = next((trial for trial, _ in tried if trial.config.model_dump() == wanted), chosen)
     return Trained(
         config=chosen.config.model_dump(),
         history=history,
         metrics=metrics,
-        same_settings=metrics if same is chosen else test.measure(same.score, CUTOFFS),
+        same_settings=metrics if same is chosen else test.measure(test.score_of(same), CUTOFFS),
         tuning_seconds=sum(history.seconds for _, history in tried),
     )

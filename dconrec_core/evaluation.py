@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dconrec_core.errors import DataError
 from dconrec_core.kernels import contains
 from dconrec_core.metrics import PerUser, ndcg_at, recall_at
-from dconrec_core.ranking import ScoreFunction, top_items
+from dconrec_core.ranking import ScoreFunction, Scorer, top_items
 from dconrec_core.types import IntArray, Interactions, Split
 
 CUTOFFS = (5, 10, 20)
@@ -26,26 +26,63 @@ class RankingTask:
     Args:
         seen: Interactions masked out of the ranking.
         target: Interactions to find.
+        histories: Makes the task inductive: users are folded in from these, instead of being looked up by id.
     """
 
     seen: Interactions
     target: Interactions
+    histories: Interactions | None = None
 
     def __post_init__(self) -> None:
         if not self.seen.same_catalogue(self.target):
             raise DataError("seen and target interactions have different catalogues")
+        if self.histories is not None and not self.seen.same_catalogue(self.histories):
+            raise DataError("seen interactions and histories have different catalogues")
 
     @classmethod
-    def valid(cls, train: Interactions, valid: Interactions) -> "RankingTask":
-        """The task of early stopping and of every choice: find ``valid``, with ``train`` masked."""
-        return cls(train, valid)
+    def valid(cls, train: Interactions, valid: Interactions, inductive: bool = False) -> "RankingTask":
+        """The task of early stopping and of every choice: find ``valid``, with ``train`` masked.
+
+        Args:
+            train: What the real users had.
+            valid: What they had beside it.
+            inductive: Whether users are folded in from ``train``.
+        """
+        return cls(train, valid, train if inductive else None)
 
     @classmethod
-    def test(cls, split: Split) -> "RankingTask":
-        """The task of the final figure: find ``test``, with train and valid masked."""
+    def test(cls, split: Split, inductive: bool = False) -> "RankingTask":
+        """The task of the final figure: find ``test``, with train and valid masked.
+
+        Args:
+            split: Where all three come from.
+            inductive: Whether users are folded in, from their training history as on valid.
+        """
         users = np.concatenate((split.train.users, split.valid.users))
         items = np.concatenate((split.train.items, split.valid.items))
-        return cls(Interactions.of(users, items, split.train.n_users, split.train.n_items), split.test)
+        seen = Interactions.of(users, items, split.train.n_users, split.train.n_items)
+        return cls(seen, split.test, split.train if inductive else None)
+
+    def score_of(self, model: Scorer) -> ScoreFunction:
+        """How ``model``, fitted or in training, scores the users of this task."""
+        return model.score if self.histories is None else model.fold_in(self.histories)
+
+    def check(self, train: Interactions) -> None:
+        """Whether a model of ``train`` can do this task.
+
+        Raises:
+            DataError: It has other items, or other users and the task looks them up by id.
+        """
+        if train.n_items != self.seen.n_items:
+            raise DataError(
+                f"the training set has {train.n_items} items, the ranking task {self.seen.n_items}; "
+                "both must be over one catalogue"
+            )
+        if self.histories is None and train.n_users != self.seen.n_users:
+            raise DataError(
+                f"the training set has {train.n_users} users, the ranking task {self.seen.n_users}; "
+                "users that are not in training must be folded in: make the task inductive"
+            )
 
     @cached_property
     def users(self) -> IntArray:

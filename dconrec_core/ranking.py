@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from functools import cached_property, partial
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,29 @@ from dconrec_core.types import FloatArray, IntArray, Interactions
 
 ScoreFunction = Callable[[IntArray], FloatArray]
 """Users int32 ``[B]`` to scores float32 ``[B, n_items]``."""
+
+
+class Scorer(Protocol):
+    """What scores users: a fitted model, or one in training."""
+
+    @property
+    def score(self) -> ScoreFunction:
+        """Scores of the users it was trained on, by their ids."""
+        ...
+
+    def fold_in(self, histories: Interactions) -> ScoreFunction:
+        """Scores of users by what they had, whether or not they were there in training.
+
+        Args:
+            histories: One row per user to be scored, over the catalogue of items that was trained on. The function
+                takes the numbers of these rows. Rows without an item are ranked by popularity in the training set,
+                with a warning.
+
+        Raises:
+            DataError: ``histories`` has another number of items.
+        """
+        ...
+
 
 BLOCK_CELLS = 2_000_000  # scores held at once: 8 MB, so that they are still in the cache when they are ranked
 ROUNDING = 2**-8 + 2**-9 + 2**-12

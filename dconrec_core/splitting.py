@@ -67,6 +67,31 @@ def given_split(interactions: Interactions, parts: npt.NDArray[np.str_], valid: 
     return Split(drawn.train, drawn.valid, test)
 
 
+def hold_out_users(interactions: Interactions, share: float, seed: int) -> tuple[Interactions, Interactions]:
+    """Keep users out of everything, with all that they had, to measure what a model does for those it never saw.
+
+    Args:
+        interactions: Everything that was observed.
+        share: Of the users with an interaction, how many to hold out: rounded down, but at least one.
+        seed: Seed of the choice.
+
+    Returns:
+        The interactions of the kept and of the held-out users, both over the whole catalogue with its ids.
+
+    Raises:
+        ConfigError: ``share`` is not between 0 and 1.
+        DataError: There are not two users to tell apart.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"the share of users to hold out is {share}; it must be above 0 and below 1")
+    users = np.flatnonzero(interactions.user_degree)
+    if len(users) < 2:
+        raise DataError(f"{len(users)} users have an interaction; to hold some out and keep some, two are needed")
+    chosen = numpy_rng(seed, "hold-out-users").permutation(users)[: max(1, int(share * len(users) + 1e-9))]
+    held_out = np.isin(interactions.users, chosen)
+    return interactions.take(~held_out), interactions.take(held_out)
+
+
 def part_sizes(degree: npt.NDArray[np.int64], valid: float, test: float) -> tuple[npt.NDArray[np.int64], ...]:
     """How many of a user's interactions go to valid and to test.
 

@@ -9,7 +9,7 @@ from dconrec_core.checkpoint import Arrays, Checkpoint
 from dconrec_core.errors import TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.options import EpochEvent, RunOptions
-from dconrec_core.ranking import ScoreFunction
+from dconrec_core.ranking import Scorer
 from dconrec_core.types import Interactions
 
 if TYPE_CHECKING:
@@ -18,18 +18,14 @@ if TYPE_CHECKING:
 CRITERION = "ndcg@10"
 
 
-class Trainer(Protocol):
-    """One model in training on one device."""
+class Trainer(Scorer, Protocol):
+    """One model in training on one device; it scores by the weights as they are now."""
 
     train: Interactions
     """What it learns from."""
 
     def epoch(self) -> float:
         """Visit every interaction once, in a new order; returns the mean loss."""
-        ...
-
-    def score(self) -> ScoreFunction:
-        """Scores of the weights as they are now."""
         ...
 
     def weights(self) -> Arrays:
@@ -85,7 +81,10 @@ def run_epochs(
 
     Raises:
         TrainingError: A loss is not finite.
+        DataError: ``valid`` is not about what is trained; see ``RankingTask.check``.
     """
+    if valid is not None:
+        valid.check(trainer.train)
     history, best, clock = History(), None, time.perf_counter
     checkpoint = Checkpoint.of(options, name, config, trainer.train, valid)
     first, last_loss = 1, math.nan
@@ -101,7 +100,7 @@ def run_epochs(
         row: dict[str, float] = {"epoch": number, "loss": loss}
         look = valid is not None and (number % config.eval_every == 0 or number == config.epochs)
         if look and valid is not None:
-            row[f"valid_{CRITERION}"] = valid.measure(trainer.score(), (10,))[CRITERION]
+            row[f"valid_{CRITERION}"] = valid.measure(valid.score_of(trainer), (10,))[CRITERION]
             if best is None or row[f"valid_{CRITERION}"] > history.best_valid:
                 best, history.best_epoch, history.best_valid = trainer.weights(), number, row[f"valid_{CRITERION}"]
                 history.seconds_to_best = clock() - started

@@ -9,6 +9,7 @@ from dconrec_core.condensation.augment import build_pool
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS, Recommender
 from dconrec_core.options import RunOptions
+from dconrec_core.ranking import Scorer
 from dconrec_core.training import History
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions, Split
 
@@ -19,6 +20,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "xsimgcl": {"embedding_size": 16, "epochs": 40, "batch_size": 128, "noise": 0.1, "contrast_weight": 0.05},
     "multvae": {"hidden_size": 32, "latent_size": 8, "epochs": 60, "batch_size": 20, "annealing_epochs": 20},
     "ease": {"regularization": [10.0, 100.0]},
+    "ridge": {"regularization": [1.0, 10.0]},
     "dconrec": {"outer_epochs": 6, "refresh": 3, "warm_epochs": 5, "tail_threshold": 0},
     "dconrec-paper": {"outer_epochs": 4, "tail_threshold": 0},
 }
@@ -33,11 +35,17 @@ def fitted(name: str, split: Split, seed: int = 0, **settings: Any) -> tuple[Rec
     return model, model.fit(split.train, RankingTask.valid(split.train, split.valid), options)
 
 
-def taste_share(model: Recommender, interactions: Interactions, k: int = 5) -> float:
+def taste_share(model: Scorer, interactions: Interactions, k: int = 5, inductive: bool = False) -> float:
     """Share of the first ``k`` unseen items that have the user's parity: 1 is right, 1/2 is chance."""
-    users = np.arange(interactions.n_users, dtype=np.int32)
-    ranked = RankingTask(interactions, interactions).rank(model.score, k)
-    return float((ranked % 2 == users[:, None] % 2).mean())
+    task = RankingTask(interactions, interactions, interactions if inductive else None)
+    return float((task.rank(task.score_of(model), k) % 2 == task.users[:, None] % 2).mean())
+
+
+def made_up_users(n_users: int = 6, n_items: int = 40) -> Interactions:
+    """What a condensed set of users who never were may be: each has three quarters of the items of one taste."""
+    rng = np.random.default_rng(3)
+    liked = [2 * rng.permutation(n_items // 2)[: 3 * n_items // 8] + user % 2 for user in range(n_users)]
+    return Interactions.of(np.repeat(np.arange(n_users), 3 * n_items // 8), np.concatenate(liked), n_users, n_items)
 
 
 def planted_pool(split: Split) -> CandidatePool:

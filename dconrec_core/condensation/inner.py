@@ -50,7 +50,7 @@ class InnerTraining:
         self.start = Factors(self.pool.interactions.take(kept), self.config, self.rng)
         for _ in range(self.warm_epochs):
             self.start.epoch()
-        return self.task.measure(self.start.score(), (10,))["ndcg@10"]
+        return self.task.measure(self.start.score, (10,))["ndcg@10"]
 
     def masked_losses(self, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Mean validation loss of every user after ``inner_epochs`` on each mask, ``[K, n_users]``.

@@ -6,6 +6,7 @@ from dconrec_core.models.ease import EASE, EASEConfig
 from dconrec_core.models.lightgcn import LightGCN, LightGCNConfig
 from dconrec_core.models.multvae import MultVAE, MultVAEConfig
 from dconrec_core.models.ngcf import NGCF, NGCFConfig
+from dconrec_core.models.ridge import Ridge, RidgeConfig
 from dconrec_core.models.xsimgcl import XSimGCL, XSimGCLConfig
 from dconrec_core.registry import Entry
 
@@ -15,6 +16,7 @@ MODELS: dict[str, Entry[Recommender]] = {
     "ngcf": Entry(NGCFConfig, NGCF),
     "xsimgcl": Entry(XSimGCLConfig, XSimGCL),
     "ease": Entry(EASEConfig, EASE),
+    "ridge": Entry(RidgeConfig, Ridge),
     "multvae": Entry(MultVAEConfig, MultVAE),
 }
 

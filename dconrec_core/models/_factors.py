@@ -1,37 +1,65 @@
-"""Embedding tables as models keep them: dot-product scores, state by name, initial values."""
+"""Embedding tables as models keep them: dot-product scores, folding in, state by name, initial values."""
+
+import time
+from typing import Any
 
 import numpy as np
 
 from dconrec_core.errors import NotFittedError
+from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import draw_negatives, pair_sketch, shuffle
 from dconrec_core.models.base import State
-from dconrec_core.ranking import DotProducts
+from dconrec_core.models.fold_in import FoldIn
+from dconrec_core.ranking import DotProducts, ScoreFunction
+from dconrec_core.training import History
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
 
 class FactorScores:
     """Scores as dot products of final user and item embeddings; what BPRMF and the graph models share."""
 
+    config: Any
     user_factors: FloatArray | None = None  # [n_users, d]
     item_factors: FloatArray | None = None  # [n_items, d]
+    folding: FoldIn | None = None
 
     @property
     def score(self) -> DotProducts:
-        """A function: scores of every item for ``users``, float32 ``[len(users), n_items]``."""
-        if self.user_factors is None or self.item_factors is None:
-            raise NotFittedError(f"{type(self).__name__} must be fitted or loaded before it can score")
-        return DotProducts(self.user_factors, self.item_factors)
+        """See ``Scorer.score``."""
+        users, items, _ = self._fitted("score")
+        return DotProducts(users, items)
+
+    def fold_in(self, histories: Interactions) -> ScoreFunction:
+        """See ``Scorer.fold_in``."""
+        _, items, folding = self._fitted("fold users in")
+        return folding.scores(items, histories)
+
+    def keep(
+        self, users: FloatArray, items: FloatArray, train: Interactions, valid: RankingTask | None, history: History
+    ) -> None:
+        """Take over what was trained, choose how users are folded in, and tell ``history`` what that took and gave."""
+        started = time.perf_counter()
+        self.user_factors, self.item_factors = users, items
+        self.folding, quality = FoldIn.of(self.config, train).tuned(self.config.fold_in_penalty, items, valid)
+        if quality is not None and valid is not None and valid.histories is not None:
+            history.best_valid = quality
+        history.seconds += time.perf_counter() - started
 
     def state(self) -> State:
-        """The two tables."""
-        if self.user_factors is None or self.item_factors is None:
-            raise NotFittedError(f"{type(self).__name__} must be fitted or loaded before it can be saved")
-        return {"user_factors": self.user_factors, "item_factors": self.item_factors}
+        """The two tables, and how users are folded in."""
+        users, items, folding = self._fitted("be saved")
+        return {"user_factors": users, "item_factors": items, **folding.state()}
 
     def load_state(self, state: State) -> None:
-        """Take the two tables over."""
+        """The inverse of ``state``."""
         self.user_factors = np.asarray(state["user_factors"], dtype=np.float32)
         self.item_factors = np.asarray(state["item_factors"], dtype=np.float32)
+        self.folding = FoldIn.of_state(state)
+
+    def _fitted(self, what: str) -> tuple[FloatArray, FloatArray, FoldIn]:
+        if self.user_factors is None or self.item_factors is None or self.folding is None:
+            raise NotFittedError(f"{type(self).__name__} must be fitted or loaded before it can {what}")
+        return self.user_factors, self.item_factors, self.folding
 
 
 def initial_factors(rng: np.random.Generator, rows: int, size: int, scale: float) -> FloatArray:

@@ -11,7 +11,8 @@ from dconrec_core.device import resolve_device
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models._factors import FactorScores, Triplets
 from dconrec_core.models._graph import Graph, default_batch
-from dconrec_core.models._torch import TorchTraining
+from dconrec_core.models._torch import TorchTraining, moved_to, products_on
+from dconrec_core.models.fold_in import FoldIn
 from dconrec_core.options import RunOptions
 from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.rng import numpy_rng
@@ -44,7 +45,8 @@ class GraphModel(FactorScores, ABC):
         """See ``Recommender.fit``."""
         trainer = self.trainer(train, numpy_rng(options.seed, self.name), resolve_device(options.device))
         history = run_epochs(self.name, self.config, trainer, valid, options)
-        self.user_factors, self.item_factors = (np.ascontiguousarray(table) for table in trainer.factors())
+        users, items = (np.ascontiguousarray(table) for table in trainer.factors())
+        self.keep(users, items, train, valid, history)
         return history
 
 
@@ -110,14 +112,18 @@ class TorchGraphTraining(TorchTraining, ABC):
         ((loss + penalty) / len(users)).backward()
         return loss.detach()
 
+    @property
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now, computed on the device."""
         if self.device.type == "cpu":
             return DotProducts(*self.factors())
         with torch.no_grad():
             final = self.final()
-        users, items = final[: self.train.n_users], final[self.train.n_users :]
-        return lambda ids: (users[torch.from_numpy(ids).to(self.device).long()] @ items.T).cpu().numpy()
+        return products_on(self.device, final[: self.train.n_users], final[self.train.n_users :])
+
+    def fold_in(self, histories: Interactions) -> ScoreFunction:
+        """See ``Scorer.fold_in``."""
+        return moved_to(self.device, FoldIn.of(self.config, self.train).scores(self.factors()[1], histories))
 
     def factors(self) -> tuple[FloatArray, FloatArray]:
         """Final user and item embeddings, on the CPU."""

@@ -1,10 +1,19 @@
-"""Users' own histories, which inductive models score from and so keep beside their weights."""
+"""Users' own histories: how models that score from them keep them, and what every folding in has in common."""
+
+import warnings
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from dconrec_core.checkpoint import Arrays
+from dconrec_core.errors import DataError
 from dconrec_core.models.base import State
+from dconrec_core.ranking import DotProducts, ScoreFunction
+from dconrec_core.types import BoolArray, FloatArray, IntArray, Interactions
+
+Degrees = npt.NDArray[np.int64]
 
 
 def history_state(history: sparse.csr_array) -> Arrays:
@@ -20,3 +29,50 @@ def history_of(state: State, n_items: int) -> sparse.csr_array:
     items, indptr = state["history_items"], state["history_indptr"]
     ones = np.ones(len(items), dtype=np.float32)
     return sparse.csr_array((ones, items, indptr), shape=(len(indptr) - 1, n_items))
+
+
+def item_degree_of(history: sparse.csr_array) -> Degrees:
+    """Interactions per item of a binary matrix, ``[n_items]``."""
+    return np.bincount(history.indices, minlength=history.shape[1])
+
+
+def fold_in(
+    histories: Interactions, item_degree: Degrees, score_of: Callable[[sparse.csr_array], ScoreFunction]
+) -> ScoreFunction:
+    """Scores of the rows of ``histories``; see ``Scorer.fold_in``.
+
+    Args:
+        histories: What the users had.
+        item_degree: Interactions per item of what the model was trained on, ``[n_items]``.
+        score_of: The model's own way from a binary matrix ``[n_users, n_items]`` to scores of its rows.
+
+    Raises:
+        DataError: ``histories`` has another number of items.
+    """
+    if histories.n_items != len(item_degree):
+        raise DataError(
+            f"the histories are over {histories.n_items} items, the model was trained on {len(item_degree)}; "
+            "fold in users of the catalogue that it was trained on"
+        )
+    score, empty = score_of(histories.csr()), histories.user_degree == 0
+    if not empty.any():
+        return score
+    message = f"{int(empty.sum())} of {len(empty)} users have an empty history; they get the most popular items"
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    return _or_popular(score, empty, item_degree)
+
+
+def _or_popular(score: ScoreFunction, empty: BoolArray, item_degree: Degrees) -> ScoreFunction:
+    """``score``, and the items' popularity for ``empty`` users, bool ``[n_users]``."""
+    popularity = item_degree.astype(np.float32)
+    if isinstance(score, DotProducts):
+        # One more column, which only empty users look at; no longer than the items, so that rounding is no worse.
+        longest = float(np.linalg.norm(score.items, axis=1).max(initial=0)) or 1.0
+        column = popularity * np.float32(longest / max(popularity.max(initial=0), 1))
+        users = np.column_stack((np.where(empty[:, None], 0, score.users), empty)).astype(np.float32)
+        return DotProducts(users, np.column_stack((score.items, column)))
+
+    def scores(users: IntArray) -> FloatArray:
+        return np.where(empty[users][:, None], popularity, score(users))
+
+    return scores

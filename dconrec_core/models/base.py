@@ -9,9 +9,10 @@ from pydantic import Field
 
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.options import RunOptions
+from dconrec_core.ranking import ScoreFunction, Scorer
 from dconrec_core.registry import Config
 from dconrec_core.training import History
-from dconrec_core.types import FloatArray, IntArray, Interactions
+from dconrec_core.types import Interactions
 
 State = Mapping[str, npt.NDArray[np.generic]]
 
@@ -27,7 +28,7 @@ class EpochConfig(Config):
     """Epochs between two looks at the validation set."""
 
 
-class Recommender(Protocol):
+class Recommender(Scorer, Protocol):
     """A model of the ``MODELS`` registry."""
 
     config: Any
@@ -43,19 +44,30 @@ class Recommender(Protocol):
         Raises:
             TrainingError: A loss is not finite.
             ConfigError: The device is not there.
+            DataError: ``valid`` is not about ``train``; see ``RankingTask.check``.
         """
         ...
 
-    def score(self, users: IntArray) -> FloatArray:
-        """Scores of every item for ``users``: float32 ``[len(users), n_items]``.
+    @property
+    def score(self) -> ScoreFunction:
+        """See ``Scorer.score``.
 
         Raises:
             NotFittedError: The model was neither fitted nor loaded.
         """
         ...
 
+    def fold_in(self, histories: Interactions) -> ScoreFunction:
+        """See ``Scorer.fold_in``.
+
+        Raises:
+            DataError: ``histories`` has another number of items.
+            NotFittedError: The model was neither fitted nor loaded.
+        """
+        ...
+
     def state(self) -> State:
-        """Everything scoring needs, as arrays by name."""
+        """Everything that scoring and folding in need, as arrays by name."""
         ...
 
     def load_state(self, state: State) -> None:

@@ -11,7 +11,8 @@ from dconrec_core.device import resolve_device
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import bpr_epoch
 from dconrec_core.models._factors import FactorScores, Triplets, initial_factors
-from dconrec_core.models.base import EpochConfig
+from dconrec_core.models._torch import moved_to, products_on
+from dconrec_core.models.fold_in import FoldIn, FoldInConfig
 from dconrec_core.options import RunOptions
 from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.rng import numpy_rng
@@ -19,7 +20,7 @@ from dconrec_core.training import History, run_epochs
 from dconrec_core.types import Interactions
 
 
-class BPRMFConfig(EpochConfig):
+class BPRMFConfig(FoldInConfig):
     """Settings of BPRMF."""
 
     embedding_size: int = Field(64, ge=1)
@@ -61,9 +62,14 @@ class Factors:
             )
         )  # fmt: skip
 
+    @property
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now."""
         return DotProducts(self.users, self.items)
+
+    def fold_in(self, histories: Interactions) -> ScoreFunction:
+        """See ``Scorer.fold_in``."""
+        return FoldIn.of(self.config, self.train).scores(self.items, histories)
 
     def weights(self) -> Arrays:
         """Copies of the two tables."""
@@ -134,10 +140,14 @@ class TorchFactors:
         sums[rows] = total
         weights[rows] = weights[rows] + (self.config.learning_rate / torch.sqrt(total + 1e-8))[:, None] * summed
 
+    @property
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now, computed on the device."""
-        users, items = self.tables
-        return lambda ids: (users[torch.from_numpy(ids).to(self.device).long()] @ items.T).cpu().numpy()
+        return products_on(self.device, *self.tables)
+
+    def fold_in(self, histories: Interactions) -> ScoreFunction:
+        """See ``Scorer.fold_in``."""
+        return moved_to(self.device, FoldIn.of(self.config, self.train).scores(self.tables[1].cpu().numpy(), histories))
 
     def weights(self) -> Arrays:
         """Copies of the two tables, on the CPU."""
@@ -173,7 +183,7 @@ class BPRMF(FactorScores):
         )
         history = run_epochs("bprmf", self.config, trainer, valid, options)
         weights = trainer.weights()
-        self.user_factors, self.item_factors = weights["users"], weights["items"]
+        self.keep(weights["users"], weights["items"], train, valid, history)
         return history
 
     @staticmethod

@@ -1,6 +1,6 @@
 """EASE: a linear item–item autoencoder in closed form (Steck, WWW 2019, arXiv:1905.03375). Strong and cheap."""
 
-import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,80 +9,91 @@ from pydantic import Field, PositiveFloat
 from scipy import sparse
 from scipy.linalg import lapack
 
-from dconrec_core.device import resolve_device
-from dconrec_core.errors import NotFittedError, TrainingError
-from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import entries_by_item, inverse_to_weights
 from dconrec_core.kernels import gram as compiled_gram
-from dconrec_core.models._history import history_of, history_state
+from dconrec_core.models._algebra import (
+    BLOCK_CELLS,
+    Matrix,
+    check_penalty,
+    inner_products,
+    ridge_inverse,
+    scaled,
+    with_history,
+)
+from dconrec_core.models._linear import ItemSpace, LinearAutoencoder, LinearConfig, Solution, UserSpace
 from dconrec_core.models.base import State
-from dconrec_core.options import EpochEvent, RunOptions
-from dconrec_core.registry import Config
-from dconrec_core.training import CRITERION, History
-from dconrec_core.types import FloatArray, IntArray, Interactions
+from dconrec_core.types import FloatArray, Interactions
 
 SAFE_CONDITION = 1e6  # ML-1M, λ = 1: 7e5 gives errors of 2e-5 in float32
 
 
-class EASEConfig(Config):
+class EASEConfig(LinearConfig):
     """Settings of EASE."""
 
     regularization: list[PositiveFloat] = Field([100.0, 200.0, 300.0, 500.0, 1000.0], min_length=1)
     """Ridge penalties λ; the best on valid is kept, the first without a validation task."""
 
 
-class EASE:
-    """Scores are a user's own history times a learned item × item matrix with a zero diagonal."""
+class EASE(LinearAutoencoder):
+    """Scores are a user's own history times a learned item × item matrix with a zero diagonal.
 
-    def __init__(self, config: EASEConfig) -> None:
-        self.config = config
-        self.weights: FloatArray | None = None  # [n_items, n_items]
-        self.history: sparse.csr_array | None = None  # [n_users, n_items]
+    With far fewer users than items that matrix is never made: of the training set C, with G = (CCᵀ + λI)⁻¹ and
+    h_j = (CᵀGC)_jj, its entries are (CᵀGC)_ij / (1 − h_j), and a history times it is (x CᵀGC − x ∘ h) / (1 − h).
+    """
 
-    def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
-        """Solve for each λ and keep the best on valid; see ``Recommender.fit``. One row of the history a λ."""
-        started, history = time.perf_counter(), History()
-        self.history = train.csr()
-        device = resolve_device(options.device)
+    def solver(self, train: Interactions, device: torch.device) -> Callable[[float, bool], Solution]:
+        """See ``LinearAutoencoder.solver``."""
+        rows = with_history(train.csr())
+        if 2 * rows.shape[0] < train.n_items:
+            users = inner_products(rows.astype(np.float64), rows.astype(np.float64))
+            return lambda penalty, last: ease_by_users(rows, users if last else users.copy(), penalty, device)
         gram = lower_gram(train)
-        penalties = self.config.regularization if valid is not None else self.config.regularization[:1]
-        best: FloatArray | None = None
-        for number, penalty in enumerate(penalties, start=1):
-            last = number == len(penalties)  # the Gram matrix is not needed any more
-            self.weights = ease_weights(gram if last else gram.copy(), penalty, device)
-            row = {"epoch": float(number), "regularization": penalty}
-            if valid is not None:
-                row[f"valid_{CRITERION}"] = valid.measure(self.score, (10,))[CRITERION]
-            quality = row.get(f"valid_{CRITERION}", 0.0)
-            if best is None or quality > history.best_valid:
-                best, history.best_epoch, history.best_valid = self.weights, number, quality
-            history.rows.append(row)
-            options.on_epoch(EpochEvent(options.label, number, len(penalties), row))
-        self.weights = best
-        history.seconds = history.seconds_to_best = time.perf_counter() - started
-        return history
+        return lambda penalty, last: ItemSpace(ease_weights(gram if last else gram.copy(), penalty, device))
 
-    def score(self, users: IntArray) -> FloatArray:
-        """Scores of every item for ``users``: float32 ``[len(users), n_items]``."""
-        if self.weights is None or self.history is None:
-            raise NotFittedError("EASE must be fitted or loaded before it can score")
-        return np.asarray(self.history[users] @ self.weights, dtype=np.float32)
-
-    def state(self) -> State:
-        """The item × item weights and the users' histories."""
-        if self.weights is None or self.history is None:
-            raise NotFittedError("EASE must be fitted or loaded before it can be saved")
-        return {"weights": self.weights, **history_state(self.history)}
-
-    def load_state(self, state: State) -> None:
-        """The inverse of ``state``."""
-        self.weights = np.asarray(state["weights"], dtype=np.float32)
-        self.history = history_of(state, len(self.weights))
+    def solution_of(self, state: State, history: sparse.csr_array) -> Solution:
+        """See ``LinearAutoencoder.solution_of``."""
+        if "weights" in state:
+            return ItemSpace(np.asarray(state["weights"], dtype=np.float32))
+        return _user_space(with_history(history), np.asarray(state["inverse"]), np.asarray(state["leverage"]))
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
         """λ is chosen inside ``fit``."""
         return [{}]
+
+
+def ease_by_users(rows: sparse.csr_array, gram: Matrix, penalty: float, device: torch.device) -> UserSpace:
+    """The same model from the inverse of a matrix over the users.
+
+    Args:
+        rows: C, histories that are not empty, float32 ``[m, n_items]``.
+        gram: CCᵀ, float64 ``[m, m]``; overwritten.
+        penalty: λ > 0.
+        device: Where to invert.
+
+    Raises:
+        TrainingError: λ is lost in rounding.
+    """
+    inverse = ridge_inverse(gram, penalty, device)
+    by_item, leverage = rows.T.tocsr(), np.empty(rows.shape[1])
+    step = max(1, BLOCK_CELLS // max(rows.shape[0], 1))
+    for start in range(0, len(leverage), step):
+        part = by_item[start : start + step]
+        products, owner = part @ inverse, np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+        leverage[start : start + step] = np.bincount(owner, products[owner, part.indices], part.shape[0])
+    check_penalty(penalty, bool((leverage >= 1).any()))
+    return _user_space(rows, inverse.astype(np.float32), leverage)
+
+
+def _user_space(rows: sparse.csr_array, inverse: FloatArray, leverage: Matrix) -> UserSpace:
+    left_out = 1 / (1 - leverage)
+    return UserSpace(
+        inputs=rows,
+        inverse=inverse,
+        outputs=scaled(rows, left_out.astype(np.float32)),
+        own=(leverage * left_out).astype(np.float32),
+        solved={"inverse": inverse, "leverage": leverage},
+    )
 
 
 def lower_gram(train: Interactions) -> FloatArray:
@@ -118,8 +129,7 @@ def ease_weights(gram: FloatArray, penalty: float, device: torch.device) -> Floa
     kind, work = ("d", gram.astype(np.float64)) if exact else ("s", gram)
     # LAPACK works in place and by columns: the lower triangle of our rows is its upper one.
     factor, broke_at = getattr(lapack, f"{kind}potrf")(work.T, lower=0, overwrite_a=1, clean=0)
-    if broke_at:
-        raise TrainingError(f"regularization {penalty} is too small to invert the items' Gram matrix; raise it")
+    check_penalty(penalty, bool(broke_at))
     inverse, _ = getattr(lapack, f"{kind}potri")(factor, lower=0, overwrite_c=1)
     weights = inverse.T
     inverse_to_weights(weights)

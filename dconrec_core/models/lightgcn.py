@@ -11,12 +11,12 @@ from dconrec_core.kernels import adam_step, bpr_gradient
 from dconrec_core.models._factors import Triplets, initial_factors
 from dconrec_core.models._graph import Graph, average_layers, default_batch
 from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
-from dconrec_core.models.base import EpochConfig
+from dconrec_core.models.fold_in import FoldIn, FoldInConfig
 from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
 
-class LightGCNConfig(EpochConfig):
+class LightGCNConfig(FoldInConfig):
     """Settings of LightGCN."""
 
     embedding_size: int = Field(64, ge=1)
@@ -72,10 +72,15 @@ class CompiledPropagation:
         )
         return float(loss)
 
+    @property
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now."""
         users, items = self.factors()
         return DotProducts(users, items)
+
+    def fold_in(self, histories: Interactions) -> ScoreFunction:
+        """See ``Scorer.fold_in``."""
+        return FoldIn.of(self.config, self.train).scores(self.factors()[1], histories)
 
     def factors(self) -> tuple[FloatArray, FloatArray]:
         """Final user and item embeddings."""

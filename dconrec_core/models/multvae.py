@@ -14,7 +14,7 @@ from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import shuffle
 from dconrec_core.models._factors import random_state
-from dconrec_core.models._history import history_of, history_state
+from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of
 from dconrec_core.models._torch import TorchTraining
 from dconrec_core.models.base import EpochConfig, State
 from dconrec_core.options import RunOptions
@@ -106,9 +106,18 @@ class Autoencoder(TorchTraining):
         share = self.epochs / config.annealing_epochs if config.annealing_epochs else 1.0
         return config.kl_weight * min(share, 1.0)
 
+    @property
     def score(self) -> ScoreFunction:
         """Scores of the weights as they are now, computed on the device."""
-        return lambda users: score(self.parameters, self.history, users, self.device)
+        return self.score_of(self.history)
+
+    def fold_in(self, histories: Interactions) -> ScoreFunction:
+        """See ``Scorer.fold_in``."""
+        return fold_in(histories, self.train.item_degree, self.score_of)
+
+    def score_of(self, history: sparse.csr_array) -> ScoreFunction:
+        """Scores of the rows of a binary matrix ``[n_users, n_items]``."""
+        return lambda users: score(self.parameters, history, users, self.device)
 
     def state(self) -> Arrays:
         """See ``Trainer.state``."""
@@ -187,17 +196,25 @@ class MultVAE:
         self.network = {name: torch.from_numpy(value) for name, value in trainer.weights().items()}
         return history
 
-    def score(self, users: IntArray) -> FloatArray:
-        """Scores of every item for ``users``: float32 ``[len(users), n_items]``."""
-        if self.network is None or self.history is None:
-            raise NotFittedError("MultVAE must be fitted or loaded before it can score")
-        return score(self.network, self.history, users, torch.device("cpu"))
+    @property
+    def score(self) -> ScoreFunction:
+        """See ``Scorer.score``."""
+        network, history = self._fitted("score")
+        return lambda users: score(network, history, users, torch.device("cpu"))
+
+    def fold_in(self, histories: Interactions) -> ScoreFunction:
+        """See ``Scorer.fold_in``."""
+        network, own = self._fitted("fold users in")
+
+        def score_of(history: sparse.csr_array) -> ScoreFunction:
+            return lambda users: score(network, history, users, torch.device("cpu"))
+
+        return fold_in(histories, item_degree_of(own), score_of)
 
     def state(self) -> State:
         """The weights and the users' histories."""
-        if self.network is None or self.history is None:
-            raise NotFittedError("MultVAE must be fitted or loaded before it can be saved")
-        return {name: value.numpy() for name, value in self.network.items()} | history_state(self.history)
+        network, history = self._fitted("be saved")
+        return {name: value.numpy() for name, value in network.items()} | history_state(history)
 
     def load_state(self, state: State) -> None:
         """The inverse of ``state``."""
@@ -207,6 +224,11 @@ class MultVAE:
             if not name.startswith("history_")
         }
         self.history = history_of(state, len(self.network["output.bias"]))
+
+    def _fitted(self, what: str) -> tuple[Network, sparse.csr_array]:
+        if self.network is None or self.history is None:
+            raise NotFittedError(f"MultVAE must be fitted or loaded before it can {what}")
+        return self.network, self.history
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:

@@ -13,11 +13,11 @@ from dconrec_core.models._factors import initial_factors
 from dconrec_core.models._graph import Graph, default_batch
 from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
 from dconrec_core.models._ngcf_kernels import SLOPE, activate, activate_back, draw_kept, interact_back
-from dconrec_core.models.base import EpochConfig
+from dconrec_core.models.fold_in import FoldInConfig
 from dconrec_core.types import BoolArray, FloatArray, Interactions
 
 
-class NGCFConfig(EpochConfig):
+class NGCFConfig(FoldInConfig):
     """Settings of NGCF."""
 
     embedding_size: int = Field(64, ge=1)

@@ -5,9 +5,10 @@ from math import log2
 import numpy as np
 import pytest
 
+from dconrec_core.errors import DataError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.metrics import ndcg_at, recall_at
-from dconrec_core.ranking import top_items
+from dconrec_core.ranking import ScoreFunction, top_items
 from dconrec_core.types import Interactions, Split
 
 
@@ -55,6 +56,47 @@ def test_test_masks_train_and_valid_and_valid_masks_train(planted_split: Split) 
     assert test.seen.contains(planted_split.valid).all()
 
 
+def test_inductive_tasks_fold_in_from_train_and_mask_and_find_as_ever(planted_split: Split) -> None:
+    pairs = (
+        (RankingTask.valid(planted_split.train, planted_split.valid, inductive=True), RankingTask.valid(
+            planted_split.train, planted_split.valid)),
+        (RankingTask.test(planted_split, inductive=True), RankingTask.test(planted_split)),
+    )  # fmt: skip
+    for inductive, transductive in pairs:
+        assert inductive.histories is planted_split.train
+        assert transductive.histories is None
+        for part in ("seen", "target"):
+            assert getattr(inductive, part).fingerprint() == getattr(transductive, part).fingerprint()
+
+
+def test_task_asks_a_model_in_its_own_way() -> None:
+    class Model:
+        def score(self, users: np.ndarray) -> np.ndarray:
+            return np.full((len(users), 3), 1, dtype=np.float32)
+
+        def fold_in(self, histories: Interactions) -> ScoreFunction:
+            return lambda users: np.full((len(users), 3), len(histories), dtype=np.float32)
+
+    ranking = task([(0, 0)], [(0, 1)], 1, 3)
+    by_history = RankingTask(ranking.seen, ranking.target, Interactions.of([0, 0], [0, 2], 1, 3))
+    users = np.zeros(1, dtype=np.int32)
+    assert ranking.score_of(Model())(users).tolist() == [[1, 1, 1]]
+    assert by_history.score_of(Model())(users).tolist() == [[2, 2, 2]]
+
+
+def test_training_set_must_fit_the_task() -> None:
+    ranking = task([(0, 0)], [(0, 1)], 2, 3)
+    by_history = RankingTask(ranking.seen, ranking.target, ranking.seen)
+    for each in (ranking, by_history):
+        each.check(Interactions.of([0], [0], 2, 3))
+        with pytest.raises(DataError, match="the training set has 4 items, the ranking task 3; both must be over one"):
+            each.check(Interactions.of([0], [0], 2, 4))
+    by_history.check(Interactions.of([0], [0], 6, 3))
+    message = r"the training set has 6 users, the ranking task 2; .* make the task inductive"
+    with pytest.raises(DataError, match=message):
+        ranking.check(Interactions.of([0], [0], 6, 3))
+
+
 @pytest.mark.parametrize("cells", [1, 100, 10**9])
 def test_blocks_of_any_size_rank_alike(cells: int, planted_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = np.random.default_rng(0).normal(size=(60, 40)).astype(np.float32)
@@ -79,3 +121,6 @@ def test_nobody_to_rank_for_is_zero_and_not_nan() -> None:
 def test_catalogues_must_agree() -> None:
     with pytest.raises(Exception, match="different catalogues"):
         RankingTask(Interactions.of([0], [0], 1, 2), Interactions.of([0], [0], 1, 3))
+    one = Interactions.of([0], [0], 1, 2)
+    with pytest.raises(DataError, match="seen interactions and histories have different catalogues"):
+        RankingTask(one, one, Interactions.of([0], [0], 2, 2))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dconrec_core.errors import ConfigError, DataError
-from dconrec_core.splitting import given_split, part_sizes, random_split, temporal_split
+from dconrec_core.splitting import given_split, hold_out_users, part_sizes, random_split, temporal_split
 from dconrec_core.types import Interactions
 
 
@@ -102,3 +102,34 @@ def test_parts_that_do_not_fit_are_named() -> None:
 
 def test_a_share_of_nothing_gives_nothing() -> None:
     assert [int(part[0]) for part in part_sizes(np.array([10]), 0.1, 0)] == [1, 0]
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=30), st.floats(0.01, 0.99), st.integers(0, 100))
+def test_held_out_users_are_held_out_whole(lengths: list[int], share: float, seed: int) -> None:
+    whole = histories(*lengths, 1, 1)
+    kept, held_out = hold_out_users(whole, share, seed)
+    assert kept.same_catalogue(whole)
+    assert held_out.same_catalogue(whole)
+    assert (np.minimum(kept.user_degree, held_out.user_degree) == 0).all()
+    assert (kept.user_degree + held_out.user_degree).tolist() == whole.user_degree.tolist()
+    n_users = int((whole.user_degree > 0).sum())
+    assert int((held_out.user_degree > 0).sum()) == max(1, int(share * n_users + 1e-9)) < n_users
+
+
+def test_seed_decides_who_is_held_out_and_everyone_may_be() -> None:
+    whole = histories(*[2] * 20)
+    chosen = [hold_out_users(whole, 0.29 + 0.01, seed)[1] for seed in range(40)]
+    assert chosen[0].fingerprint() == hold_out_users(whole, 0.3, 0)[1].fingerprint() != chosen[1].fingerprint()
+    assert {len(held_out) for held_out in chosen} == {12}
+    assert set(np.concatenate([held_out.users for held_out in chosen]).tolist()) == set(range(20))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
+def test_share_of_users_that_leaves_nobody_on_one_side_is_refused(share: float) -> None:
+    with pytest.raises(ConfigError, match=f"the share of users to hold out is {share}; it must be above 0 and below 1"):
+        hold_out_users(histories(3, 3), share, 0)
+
+
+def test_single_user_cannot_be_held_out() -> None:
+    with pytest.raises(DataError, match="1 users have an interaction; to hold some out and keep some, two are needed"):
+        hold_out_users(histories(3, 0), 0.5, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from dconrec_core.checkpoint import Arrays, Checkpoint
 from dconrec_core.comparison import train_and_measure
-from dconrec_core.errors import ConfigError, TrainingError
+from dconrec_core.errors import ConfigError, DataError, TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.models.base import EpochConfig
@@ -42,6 +42,7 @@ class Counting:
         self.number += 1
         return next(self.losses)
 
+    @property
     def score(self) -> ScoreFunction:
         first = self.places.get(self.number, 2) == 1
         return lambda users: np.array([[0, 1, 2 if first else 0]], dtype=np.float32)
@@ -128,6 +129,31 @@ def test_listener_hears_every_epoch() -> None:
     run_epochs("counting", EpochConfig(epochs=4, eval_every=3), Counting(constant(), {}), VALID, options)
     assert [(event.epoch, event.total, event.label) for event in heard] == [(n, 4, "x") for n in range(1, 5)]
     assert ["valid_ndcg@10" in event.metrics for event in heard] == [False, False, True, True]
+
+
+def test_training_and_task_over_other_users_stop_before_the_first_epoch() -> None:
+    other = Interactions.of([0, 1], [0, 0], 2, 3)
+    trainer = Counting(constant(), {})
+    with pytest.raises(DataError, match="the training set has 1 users, the ranking task 2"):
+        run_epochs("counting", Steps(), trainer, RankingTask(other, other), RunOptions())
+    assert trainer.number == 0
+
+
+def test_users_who_are_folded_in_decide_when_to_stop_and_have_a_checkpoint_of_their_own(tmp_path: Path) -> None:
+    """The target stands second by id, whatever the epoch, and by history first in epoch 3."""
+
+    class ByHistory(Counting):
+        def fold_in(self, histories: Interactions) -> ScoreFunction:
+            assert histories is ONE
+            return Counting(constant(), {0: 1}).score if self.number == 3 else self.score
+
+    inductive = RankingTask(ONE, VALID.target, ONE)
+    trainer = ByHistory(constant(), {})
+    history = run_epochs("counting", Steps(epochs=6, eval_every=1), trainer, inductive, RunOptions())
+    assert (history.best_epoch, history.best_valid, trainer.number) == (3, 1, 3)
+    options = RunOptions(checkpoints=tmp_path)
+    paths = {Checkpoint.of(options, "m", Steps(), ONE, task).path for task in (VALID, inductive)}
+    assert len(paths) == 2
 
 
 class Killed(Exception):

@@ -51,7 +51,7 @@ def test_masked_training_takes_its_epochs_from_the_warm_start(planted_split: Spl
                 stream = splitmix((seed + interaction * 0xD1342543DE82EF95) % 2**64)
                 negative = next(drawn for bits in stream if (user, drawn := (bits >> 32) * 40 >> 32) not in held)
                 readable.step(*(torch.tensor([row]) for row in (user, item, negative)))
-        scores = readable.score()(np.arange(60, dtype=np.int32)).astype(np.float64)
+        scores = readable.score(np.arange(60, dtype=np.int32)).astype(np.float64)
         for user in range(60):
             mine = planted_split.valid.users == user
             margins = scores[user, planted_split.valid.items[mine]][:, None] - scores[user, inner.negatives[mine]]

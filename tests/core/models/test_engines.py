@@ -29,29 +29,29 @@ def test_bprmf_in_torch_learns_in_batches(planted_split: Split) -> None:
     trainer = TorchFactors(planted_split.train, config, np.random.default_rng(0), CPU)
     losses = [trainer.epoch() for _ in range(60)]
     assert losses[-1] < losses[0] / 2
-    assert RankingTask.test(planted_split).measure(trainer.score())["recall@20"] > 0.9
+    assert RankingTask.test(planted_split).measure(trainer.score)["recall@20"] > 0.9
 
 
 def test_bprmf_in_torch_restores_what_it_saved(planted_split: Split) -> None:
     trainer = TorchFactors(planted_split.train, BPRMFConfig(), np.random.default_rng(0), CPU)
     users = np.arange(60, dtype=np.int32)
-    saved, before = trainer.weights(), trainer.score()(users)
+    saved, before = trainer.weights(), trainer.score(users)
     trainer.epoch()
-    assert not np.allclose(trainer.score()(users), before)
+    assert not np.allclose(trainer.score(users), before)
     trainer.restore(saved)
-    np.testing.assert_array_equal(trainer.score()(users), before)
+    np.testing.assert_array_equal(trainer.score(users), before)
 
 
 def test_lightgcn_in_torch_learns_and_restores(planted_split: Split) -> None:
     config = LightGCNConfig(embedding_size=16, batch_size=256)
     trainer = TorchPropagation(planted_split.train, config, np.random.default_rng(0), CPU)
     saved, users = trainer.weights(), np.arange(60, dtype=np.int32)
-    before = trainer.score()(users)
+    before = trainer.score(users)
     losses = [trainer.epoch() for _ in range(30)]
     assert losses[-1] < losses[0] / 2
-    assert RankingTask.test(planted_split).measure(trainer.score())["recall@20"] > 0.9
+    assert RankingTask.test(planted_split).measure(trainer.score)["recall@20"] > 0.9
     trainer.restore(saved)
-    np.testing.assert_array_equal(trainer.score()(users), before)
+    np.testing.assert_array_equal(trainer.score(users), before)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_loss_falls_and_no_interaction_is_no_loss(planted: Interactions) -> None
     assert losses[-1] < losses[0] - 1
     empty = trainer_of(Interactions.of([], [], 3, 4))
     assert empty.epoch() == 0
-    assert np.isfinite(empty.score()(np.arange(3, dtype=np.int32))).all()
+    assert np.isfinite(empty.score(np.arange(3, dtype=np.int32))).all()
 
 
 def test_training_goes_on_from_its_state_to_the_same_bytes(planted: Interactions) -> None:
@@ -94,11 +94,11 @@ def test_training_goes_on_from_its_state_to_the_same_bytes(planted: Interactions
 
 def test_weights_are_copies_that_can_be_put_back(planted: Interactions) -> None:
     trainer, users = trainer_of(planted, learning_rate=0.1), np.arange(60, dtype=np.int32)
-    kept, before = trainer.weights(), trainer.score()(users)
+    kept, before = trainer.weights(), trainer.score(users)
     trainer.epoch()
-    assert not np.allclose(trainer.score()(users), before)
+    assert not np.allclose(trainer.score(users), before)
     trainer.restore(kept)
-    np.testing.assert_array_equal(trainer.score()(users), before)
+    np.testing.assert_array_equal(trainer.score(users), before)
 
 
 def test_scores_come_from_the_history_alone(planted_split: Split) -> None:
@@ -118,7 +118,7 @@ def test_scores_come_from_the_history_alone(planted_split: Split) -> None:
 
 def test_histories_are_dense_a_block_at_a_time(planted: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer, users = trainer_of(planted), np.arange(60, dtype=np.int32)
-    whole, sizes = trainer.score()(users), []
+    whole, sizes = trainer.score(users), []
     dense_rows = module.dense_rows
 
     def watched(history: object, part: np.ndarray) -> torch.Tensor:
@@ -127,9 +127,9 @@ def test_histories_are_dense_a_block_at_a_time(planted: Interactions, monkeypatc
 
     monkeypatch.setattr(module, "dense_rows", watched)
     monkeypatch.setattr(module, "BLOCK_CELLS", 25 * planted.n_items)
-    np.testing.assert_allclose(trainer.score()(users), whole, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(trainer.score(users), whole, rtol=1e-5, atol=1e-6)
     assert sizes == [25, 25, 10]
 
 
 def test_nothing_to_score_is_an_empty_answer(planted: Interactions) -> None:
-    assert trainer_of(planted).score()(np.array([], dtype=np.int32)).shape == (0, 40)
+    assert trainer_of(planted).score(np.array([], dtype=np.int32)).shape == (0, 40)

@@ -57,7 +57,7 @@ def test_dropout_zeroes_its_share_of_a_training_step_and_nothing_of_the_scores(
         assert (layer == 0).mean() == pytest.approx(0.4, abs=0.03)
         assert not np.array_equal(trainer.final(trainer.kept())[:, 32:64], layer)
     users = np.arange(60, dtype=np.int32)
-    np.testing.assert_array_equal(trainer.score()(users), trainer.score()(users))
+    np.testing.assert_array_equal(trainer.score(users), trainer.score(users))
 
 
 @pytest.mark.parametrize(("batch_size", "steps"), [(480, 1), (479, 2), (100, 5), (10_000, 1), (None, 1)])

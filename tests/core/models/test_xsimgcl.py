@@ -65,7 +65,7 @@ def test_scores_come_from_the_mean_of_the_layers_above_the_first_without_noise(
         expected = np.mean(powers, axis=0) @ base
         np.testing.assert_allclose(np.concatenate((users, items)), expected, atol=1e-6)
         ids = np.array([7, 3], dtype=np.int32)
-        np.testing.assert_allclose(trainer.score()(ids), expected[ids] @ expected[60:].T, atol=1e-6)
+        np.testing.assert_allclose(trainer.score(ids), expected[ids] @ expected[60:].T, atol=1e-6)
 
 
 @pytest.mark.parametrize("contrast_layer", [1, 2])

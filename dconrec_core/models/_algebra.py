@@ -1,0 +1,89 @@
+"""Products of sparse matrices, by whichever way is cheaper, and inverses of ridge regressions."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+from scipy.linalg import lapack
+
+from dconrec_core.errors import TrainingError
+from dconrec_core.types import FloatArray
+
+BLOCK_CELLS = 8_000_000  # of what is dense for a moment
+SPARSE_COST = 200
+"""Of a term of a product of two sparse matrices, in terms of a dense one; measured with float64 on two cores."""
+Matrix = npt.NDArray[np.float64]
+
+
+def with_history(history: sparse.csr_array) -> sparse.csr_array:
+    """The rows that are not empty."""
+    return history[np.flatnonzero(np.diff(history.indptr))]
+
+
+def scaled(
+    matrix: sparse.csr_array, columns: npt.NDArray[np.floating], rows: npt.NDArray[np.floating] | None = None
+) -> sparse.csr_array:
+    """Entries times a number for their column and one for their row, in the precision of ``columns``."""
+    data = matrix.data.astype(columns.dtype) * columns[matrix.indices]
+    if rows is not None:
+        data *= np.repeat(rows, np.diff(matrix.indptr))
+    return sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def inner_products(left: sparse.csr_array, right: sparse.csr_array) -> npt.NDArray[Any]:
+    """Left rightᵀ as a dense matrix ``[left rows, right rows]``, by whichever kind of product is cheaper."""
+    rows, columns, inner = left.shape[0], right.shape[0], left.shape[1]
+    result = np.zeros((rows, columns), dtype=np.result_type(left.dtype, right.dtype))
+    terms = np.dot(*(np.bincount(matrix.indices, minlength=inner).astype(np.float64) for matrix in (left, right)))
+    if terms * SPARSE_COST < float(rows) * columns * inner:
+        transposed, step = right.T.tocsr(), max(1, BLOCK_CELLS // max(columns, 1))
+        for start in range(0, rows, step):
+            result[start : start + step] = (left[start : start + step] @ transposed).toarray()
+        return result
+    by_column, others = left.tocsc(), right.tocsc()
+    step = max(1, BLOCK_CELLS // max(rows, columns, 1))
+    for start in range(0, inner, step):
+        part = slice(start, start + step)
+        result += by_column[:, part].toarray() @ others[:, part].toarray().T
+    return result
+
+
+def times(dense: FloatArray, matrix: sparse.csr_array) -> FloatArray:
+    """Their product, by rows; SciPy's own is by columns."""
+    return np.ascontiguousarray(dense @ matrix)
+
+
+def ridge_inverse(gram: Matrix, penalty: float, device: torch.device) -> Matrix:
+    """(K + λI)⁻¹ of a symmetric positive semi-definite K, by Cholesky in double precision.
+
+    Args:
+        gram: K, float64 ``[n, n]``; overwritten.
+        penalty: λ > 0.
+        device: Where to invert.
+
+    Raises:
+        TrainingError: λ is lost in rounding.
+    """
+    if not len(gram):
+        return gram
+    gram.flat[:: len(gram) + 1] += penalty
+    least = len(gram) * np.finfo(np.float64).eps * gram.diagonal().max()  # what rounding may leave of a pivot that is 0
+    if device.type != "cpu":
+        factors, failed = torch.linalg.cholesky_ex(torch.from_numpy(gram).to(device))
+        check_penalty(penalty, bool(failed) or float(factors.diagonal().min()) ** 2 <= least)
+        return np.asarray(torch.cholesky_inverse(factors).cpu().numpy())
+    # LAPACK works in place and by columns: the lower triangle of our rows is its upper one.
+    factor, broke_at = lapack.dpotrf(gram.T, lower=0, overwrite_a=1, clean=0)
+    check_penalty(penalty, bool(broke_at) or float(factor.diagonal().min()) ** 2 <= least)
+    inverse: Matrix = lapack.dpotri(factor, lower=0, overwrite_c=1)[0].T
+    for row in range(len(inverse)):
+        inverse[row, row + 1 :] = inverse[row + 1 :, row]
+    return inverse
+
+
+def check_penalty(penalty: float, failed: bool) -> None:
+    """Say that a factorisation failed for want of a penalty."""
+    if failed:
+        raise TrainingError(f"regularization {penalty} is too small to invert the Gram matrix; raise it")

@@ -30,7 +30,7 @@ from dconrec_core.types import FloatArray, IntArray, Interactions
 
 DENSE_CELLS = 2**28  # of a table that stays: 1 GB
 SPARSE_PRODUCT_COST = 50
-"""Of a term of a dense matrix times a sparse one, in terms of one times a dense; measured with float32 on two cores."""
+"""Of a term of a dense matrix times a sparse one in float32, in terms of a dense one: 14 to 63 on two busy cores."""
 
 
 class LinearConfig(Config):

@@ -44,7 +44,7 @@ def project_to_budget(keep_prob: Probabilities, budget: float) -> Probabilities:
                 break
         else:
             low = shift
-        newton = shift + (total - budget) / max(inside, 1)
+        newton = shift + (total - budget) / inside if inside else high  # where the sum is flat it points nowhere
         shift = newton if low < newton < high else (low + high) / 2
     return (keep_prob - high).clip(0, 1)  # `high` is within budget
 

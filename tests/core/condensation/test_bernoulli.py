@@ -163,6 +163,11 @@ def test_projection_hand_worked() -> None:
     np.testing.assert_allclose(got, np.array([19.0, 10.0, 1.0]) / 30)
 
 
+def test_projection_from_far_outside() -> None:
+    """Around a shift of 0 the clamped sum is flat: small steps from there would never arrive."""
+    np.testing.assert_allclose(project_to_budget(np.array([2.0]), 0.984375), [0.984375])
+
+
 def test_what_is_feasible_is_left_alone() -> None:
     inside = np.array([0.2, 0.0, 1.0])
     np.testing.assert_array_equal(project_to_budget(inside, 2), inside)

@@ -10,9 +10,17 @@ from dconrec_core.condensation.baselines import (
     TeacherTop,
 )
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
+from dconrec_core.condensation.synthetic_users import (
+    PolicySyntheticUsers,
+    PolicySyntheticUsersConfig,
+    SyntheticUsers,
+    SyntheticUsersConfig,
+)
 from dconrec_core.registry import Entry
 
 CONDENSERS: dict[str, Entry[Condenser]] = {
+    "synthetic-users": Entry(SyntheticUsersConfig, SyntheticUsers),
+    "synthetic-users-policy": Entry(PolicySyntheticUsersConfig, PolicySyntheticUsers),
     "dconrec": Entry(DConRecConfig, DConRec),
     "dconrec-paper": Entry(DConRecPaperConfig, DConRecPaper),
     "random": Entry(BaselineConfig, Random),

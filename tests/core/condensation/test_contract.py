@@ -8,16 +8,25 @@ import pytest
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.options import RunOptions
 from dconrec_core.types import Budget, Interactions, Split
-from tests.contracts import condensed, planted_pool
+from tests.contracts import QUICK, condensed, planted_pool
 
 every_condenser = pytest.mark.parametrize("name", sorted(CONDENSERS))
-RANDOM = {"random", "random-pool", "random-users", "dconrec", "dconrec-paper"}
+RANDOM = {
+    "random",
+    "random-pool",
+    "random-users",
+    "dconrec",
+    "dconrec-paper",
+    "synthetic-users",
+    "synthetic-users-policy",
+}
+MADE_UP = {"synthetic-users", "synthetic-users-policy"}
 OBSERVED_ONLY = {"random", "random-users", "popularity"}
 
 
 def test_sweep_covers_the_registry() -> None:
-    expected = ["dconrec", "dconrec-paper", "popularity", "random", "random-pool", "random-users", "teacher-top"]
-    assert sorted(CONDENSERS) == expected
+    others = ["dconrec", "dconrec-paper", "popularity", "random", "random-pool", "random-users"]
+    assert sorted(CONDENSERS) == [*others, "synthetic-users", "synthetic-users-policy", "teacher-top"]
 
 
 @every_condenser
@@ -78,10 +87,13 @@ def test_same_seed_same_set_and_another_seed_another(name: str, planted_split: S
 def test_budget_beyond_what_there_is_takes_all_there_is(name: str, planted_split: Split) -> None:
     pool = planted_pool(planted_split)
     entry = CONDENSERS[name]
-    condenser = entry.build(entry.config_class())
+    condenser = entry.build(entry.configure(name, QUICK.get(name, {}) if name in MADE_UP else {}))
     options = RunOptions(device="cpu")
     result = condenser.condense(pool, planted_split.valid, Budget(10 * len(pool)), options)
-    assert len(result) == (int(pool.observed.sum()) if name in OBSERVED_ONLY else len(pool))
+    if name in MADE_UP:
+        assert len(result) == result.interactions.n_users * result.interactions.n_items
+    else:
+        assert len(result) == (int(pool.observed.sum()) if name in OBSERVED_ONLY else len(pool))
 
 
 @every_condenser

@@ -1,0 +1,67 @@
+"""The inner solution of ``synthetic-users``: what a ridge autoencoder of the made-up histories ranks, in closed form.
+
+With C the histories, p and r its item and user degrees, F = D_r^-c C D_{p+ε}^-a and Y = C D_{p+ε}^-b, a real user's
+history x is scored by x Fᵀ (FFᵀ + λI)⁻¹ Y, each item's column divided by (1 − its leverage)^d, which for d = 1 and no
+other exponents is EASE (Steck, WWW 2019, arXiv:1905.03375). Nothing larger than users × items of the *set* is held, and
+a, b, c, d, ε, λ are learned with C. It is the model ``ridge`` of the registry, made differentiable.
+"""
+
+import math
+
+import torch
+
+Parameters = dict[str, torch.Tensor]
+START = {
+    "input_exponent": 0.3,
+    "output_exponent": 0.5,
+    "user_exponent": 0.45,
+    "leverage_exponent": 0.5,
+    "log_smoothing": 0.0,
+    "log_regularization": math.log(10.0),
+    "log_sharpness": math.log(200.0),
+}
+SMALLEST = 0.05  # 1 − leverage: a history of few items can nearly determine one
+
+
+class Reader:
+    """Its few numbers, learned beside the histories.
+
+    Args:
+        n_users: Made-up users, m.
+        device: Where to compute.
+    """
+
+    def __init__(self, n_users: int, device: torch.device) -> None:
+        self.parameters: Parameters = {
+            name: torch.tensor(value, device=device, requires_grad=True) for name, value in START.items()
+        }
+        self.identity = torch.eye(n_users, device=device)
+
+    def tables(self, histories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """G and Z of the scores x Gᵀ Z, ``[m, n]`` each, for histories ``[m, n]`` with entries in [0, 1]."""
+        known = self.parameters
+        popularity = torch.log(histories.sum(dim=0) + known["log_smoothing"].exp())
+        activity = (histories.sum(dim=1) + 1).pow(-known["user_exponent"])
+        inputs = histories * torch.exp(-known["input_exponent"] * popularity) * activity[:, None]
+        gram = inputs @ inputs.T + known["log_regularization"].exp() * self.identity
+        solved = torch.linalg.inv(gram) @ inputs
+        leverage = (solved * inputs).sum(dim=0)
+        scale = torch.exp(-known["output_exponent"] * popularity)
+        scale = scale / (1 - leverage).clamp(min=SMALLEST).pow(known["leverage_exponent"])
+        return solved, histories * scale
+
+    def logits(self, histories: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+        """Scores of visible parts of real histories, ``[B, n]``, scaled for a softmax over the items: ``[B, n]``."""
+        solved, outputs = self.tables(histories)
+        length = visible.sum(dim=1, keepdim=True).clamp(min=1)
+        scale = self.parameters["log_sharpness"].exp() / length.sqrt()
+        return (visible @ solved.T * scale) @ outputs
+
+    def settings(self) -> dict[str, float]:
+        """As settings of the model ``ridge``."""
+        known = {name: value.item() for name, value in self.parameters.items()}
+        return {
+            **{name: round(value, 4) for name, value in known.items() if not name.startswith("log_")},
+            "smoothing": round(math.exp(known["log_smoothing"]), 4),
+            "regularization": round(math.exp(known["log_regularization"]), 4),
+        }

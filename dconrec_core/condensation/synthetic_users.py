@@ -1,0 +1,282 @@
+"""``synthetic-users``: discrete histories of a few made-up users that a recommender learns as much from as from all.
+
+The idea of a small set of users of its own is Distill-CF's (Sachdeva et al., NeurIPS 2022, arXiv:2206.02626). Here the
+set is discrete and within a strict budget of interactions throughout; the inner problem has a closed form (``Reader``);
+the outer loss asks it to rank, for real users, what their teacher would and what of their own history is hidden.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from dconrec_core.condensation.base import make_synthetic
+from dconrec_core.condensation.clusters import starting_logits
+from dconrec_core.condensation.histories import Histories, Lesson, worth_mentioning
+from dconrec_core.condensation.reader import Reader
+from dconrec_core.condensation.relaxation import discrete, hard_threshold, relaxed, window
+from dconrec_core.device import resolve_device
+from dconrec_core.errors import BudgetError, ConfigError
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.ranking import DotProducts
+from dconrec_core.registry import Config
+from dconrec_core.rng import numpy_rng, torch_rng
+from dconrec_core.types import Budget, CandidatePool, CondensedDataset, IntArray, Interactions
+
+LEAST_ITEMS = 500
+
+
+class SyntheticUsersConfig(Config):
+    """Settings of ``synthetic-users``."""
+
+    n_users: int | None = Field(None, ge=1)
+    """Made-up users; by default 2.2 times the square root of the budget."""
+    n_items: int | None = Field(None, ge=1)
+    """Items the set may mention; by default 45 per 100 interactions of the budget, and 500 at least."""
+    steps: int = Field(600, ge=1)
+    """Steps of the search."""
+    batch_size: int = Field(256, ge=1)
+    """Real users a step."""
+    learning_rate: float = Field(0.06, gt=0)
+    """Step size of Adam on the logits, falling to 0 by a cosine."""
+    reader_rate: float = Field(0.003, gt=0)
+    """Step size of Adam on the reader's numbers."""
+    start_temperature: float = Field(1.0, gt=0)
+    """How far from discrete the sets of the first steps are."""
+    end_temperature: float = Field(0.05, gt=0)
+    """How near the last relaxed ones come to it."""
+    relaxed_share: float = Field(0.7, ge=0, le=1)
+    """Share of the steps that are relaxed; the rest are discrete, with straight-through gradients."""
+    spread: float = Field(0.5, gt=0)
+    """Width around the threshold within which logits are moved."""
+    averaging: float = Field(0.95, ge=0, lt=1)
+    """Of the running mean of the logits that the final set is cut from."""
+    hidden: float = Field(0.4, ge=0, le=1)
+    """Largest share of a real history that a step hides."""
+    hidden_weight: float = Field(0.5, ge=0, le=1)
+    """Weight of what was hidden; the teacher's unseen items have the rest."""
+    n_targets: int = Field(20, ge=1)
+    """The teacher's unseen items per user that count."""
+    rank_scale: float = Field(2.0, gt=0)
+    """Ranks over which the weight of the teacher's items falls by e."""
+    rank: int = Field(64, ge=1)
+    """Singular vectors in which users are grouped for the start."""
+    looks: int = Field(6, ge=1)
+    """Looks at valid, of which the best is kept."""
+    estimator: Literal["straight-through", "policy"] = "straight-through"
+    """``policy``: gradients by the score function on drawn discrete sets, nothing is differentiated through the inner
+    solution."""
+    n_samples: int = Field(4, ge=2)
+    """Drawn sets a step of the policy estimator."""
+
+
+class PolicySyntheticUsersConfig(SyntheticUsersConfig):
+    """Settings of ``synthetic-users-policy``."""
+
+    estimator: Literal["straight-through", "policy"] = "policy"
+    relaxed_share: float = Field(1.0, ge=0, le=1)
+    """Share of the steps in which sets are drawn."""
+
+
+@dataclass
+class Look:
+    """A discrete set on the way and what it is worth on valid."""
+
+    step: int
+    quality: float
+    histories: torch.Tensor  # [m, n], 0 or 1
+    probability: torch.Tensor  # [m, n]
+    reader: dict[str, float]
+
+
+class Search:
+    """The logits, the reader and their optimisers.
+
+    Args:
+        logits: Where to start, ``[m, n]``.
+        budget: Interactions of the set.
+        config: Settings.
+        generator: Of the policy estimator's draws.
+    """
+
+    def __init__(
+        self, logits: torch.Tensor, budget: int, config: SyntheticUsersConfig, generator: torch.Generator
+    ) -> None:
+        self.logits, self.budget, self.config, self.generator = logits, budget, config, generator
+        self.mean, self.threshold = logits.clone(), 0.0
+        self.first, self.second = torch.zeros_like(logits), torch.zeros_like(logits)
+        self.reader = Reader(len(logits), logits.device)
+        self.reader_steps = torch.optim.Adam(self.reader.parameters.values(), lr=config.reader_rate)
+
+    def step(self, number: int, lesson: Lesson) -> float:
+        """Move everything by one batch; returns its loss before that."""
+        config = self.config
+        progress = (number - 1) / config.steps
+        last_relaxed = int(config.relaxed_share * config.steps)
+        if number <= last_relaxed:
+            falls = config.end_temperature / config.start_temperature
+            temperature = config.start_temperature * falls ** (number / last_relaxed)
+            histories, self.threshold = relaxed(self.logits, self.budget, temperature, self.threshold)
+        else:
+            temperature = 0.0
+            self.threshold = float(hard_threshold(self.logits, self.budget))
+            histories = (self.logits >= self.threshold).to(self.logits.dtype)
+        self.reader_steps.zero_grad()
+        if config.estimator == "policy" and temperature:
+            loss, gradient = self._policy_gradient(histories, lesson)
+        else:
+            histories.requires_grad_(True)
+            cost = self._loss(histories, lesson)
+            cost.backward()
+            assert histories.grad is not None
+            loss, gradient = float(cost.detach()), histories.grad
+            gradient *= window(self.logits, self.threshold, max(config.spread, temperature))
+        self.reader_steps.step()
+        self._move(number, gradient, config.learning_rate * (1 + math.cos(math.pi * progress)) / 2)
+        return loss
+
+    def _loss(self, histories: torch.Tensor, lesson: Lesson) -> torch.Tensor:
+        """Cross-entropy of the targets in the ranking of the items that are not visible, mean over the batch."""
+        logits = self.reader.logits(histories, lesson.visible) - 1e4 * lesson.visible
+        return -(torch.log_softmax(logits, dim=1) * lesson.target).sum() / len(lesson.target)
+
+    def _policy_gradient(self, probability: torch.Tensor, lesson: Lesson) -> tuple[float, torch.Tensor]:
+        """Score-function estimate on drawn sets with the leave-one-out baseline, as in ``dconrec``, by the logits."""
+        count = self.config.n_samples
+        losses, gradient = [], torch.zeros_like(probability)
+        drawn = [torch.bernoulli(probability, generator=self.generator) for _ in range(count)]
+        for histories in drawn:
+            cost = self._loss(histories, lesson)
+            cost.backward()  # for the reader's numbers alone: the sets are constants here
+            losses.append(float(cost.detach()))
+        mean = sum(losses) / count
+        for loss, histories in zip(losses, drawn, strict=True):
+            gradient += (loss - mean) / (count - 1) * (histories - probability)
+        return mean, gradient
+
+    def _move(self, number: int, gradient: torch.Tensor, rate: float) -> None:
+        """Adam with β = 0.9, 0.99 and the running mean."""
+        self.first.mul_(0.9).add_(gradient, alpha=0.1)
+        self.second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
+        deviation = (self.second / (1 - 0.99**number)).sqrt_().add_(1e-12)
+        self.logits.addcdiv_(self.first, deviation, value=-rate / (1 - 0.9**number))
+        keep = min(self.config.averaging, number / (number + 1))
+        self.mean.mul_(keep).add_(self.logits, alpha=1 - keep)
+
+
+class SyntheticUsers:
+    """Condensation into histories of made-up users."""
+
+    name = "synthetic-users"
+
+    def __init__(self, config: SyntheticUsersConfig) -> None:
+        self.config = config
+
+    def condense(
+        self, pool: CandidatePool, valid: Interactions, budget: Budget, options: RunOptions
+    ) -> CondensedDataset:
+        """See ``Condenser.condense``. One event a look: step, loss, NDCG@10 on valid.
+
+        Raises:
+            BudgetError: It is smaller than one interaction per made-up user.
+            ConfigError: There are fewer real users with a history than made-up ones.
+        """
+        config, rng = self.config, numpy_rng(options.seed, "condense", self.name)
+        items = worth_mentioning(
+            pool, config.n_items or max(LEAST_ITEMS, int(0.45 * budget.n_interactions)), config.n_targets,
+            config.rank_scale,
+        )  # fmt: skip
+        histories = Histories(pool, items, config.n_targets, config.rank_scale)
+        n_users = self._n_users(budget, len(histories.users))
+        count = min(budget.n_interactions, n_users * len(items))
+        device = resolve_device(options.device)
+        start = starting_logits(histories.seen, histories.users, len(items), n_users, config.rank, rng)
+        generator = torch_rng(options.seed, "condense", self.name)
+        search = Search(torch.from_numpy(start).to(device), count, config, generator)
+        best = self._search(
+            search, histories, RankingTask.valid(pool.train, valid, inductive=True), items, options, rng
+        )
+        rows, columns = np.nonzero(best.histories.cpu().numpy())
+        users, renumbered = np.unique(rows, return_inverse=True)
+        made_up = Interactions.of(renumbered, items[columns], len(users), pool.interactions.n_items)
+        order = np.lexsort((items[columns], renumbered))
+        return make_synthetic(
+            made_up,
+            pool.train,
+            budget,
+            condenser=self.name,
+            config=config,
+            seed=options.seed,
+            keep_prob=best.probability.cpu().numpy()[rows, columns][order],
+            notes={"valid_ndcg@10": best.quality, "kept_step": best.step, "reader": best.reader},
+        )
+
+    def _n_users(self, budget: Budget, n_real: int) -> int:
+        wanted = self.config.n_users
+        if wanted is None:
+            return max(1, min(int(2.2 * math.sqrt(budget.n_interactions)), budget.n_interactions, n_real))
+        if wanted > budget.n_interactions:
+            raise BudgetError(
+                f"condense.config.n_users is {wanted}, the budget {budget.n_interactions} interactions: less than one "
+                "each; lower n_users or raise condense.ratio"
+            )
+        if wanted > n_real:
+            raise ConfigError(
+                f"condense.config.n_users is {wanted}, but only {n_real} real users have a history; lower n_users"
+            )
+        return wanted
+
+    def _search(
+        self,
+        search: Search,
+        histories: Histories,
+        valid: RankingTask,
+        items: IntArray,
+        options: RunOptions,
+        rng: np.random.Generator,
+    ) -> Look:
+        config, best, losses = self.config, None, []
+        order, position = rng.permutation(histories.users), 0
+        size = min(config.batch_size, len(order))
+        every = max(1, config.steps // config.looks)
+        for number in range(1, config.steps + 1):
+            if position + size > len(order):
+                order, position = rng.permutation(histories.users), 0
+            batch = order[position : position + size]
+            position += size
+            lesson = histories.lesson(batch, config.hidden, config.hidden_weight, rng)
+            device = search.logits.device
+            losses.append(search.step(number, Lesson(lesson.visible.to(device), lesson.target.to(device))))
+            if number % every == 0 or number == config.steps:
+                look = self._look(search, number, valid, items)
+                if best is None or look.quality > best.quality:
+                    best = look
+                metrics = {"loss": float(np.mean(losses)), "valid_ndcg@10": look.quality}
+                options.on_epoch(EpochEvent(options.label, number, config.steps, metrics))
+                losses = []
+        assert best is not None
+        return best
+
+    @torch.no_grad()
+    def _look(self, search: Search, number: int, valid: RankingTask, items: IntArray) -> Look:
+        """Cut the set from the running mean and rank valid by the reader."""
+        histories = discrete(search.mean, search.budget)
+        probability = torch.sigmoid((search.mean - hard_threshold(search.mean, search.budget)) / self.config.spread)
+        solved, outputs = (table.cpu().numpy() for table in search.reader.tables(histories))
+        by_item = np.zeros((valid.seen.n_items, len(solved)), dtype=np.float32)
+        scored = by_item.copy()
+        by_item[items], scored[items] = solved.T, outputs.T
+        assert valid.histories is not None
+        users = np.ascontiguousarray(valid.histories.csr() @ by_item, dtype=np.float32)
+        quality = valid.measure(DotProducts(users, scored), (10,))["ndcg@10"]
+        return Look(number, quality, histories, probability, search.reader.settings())
+
+
+class PolicySyntheticUsers(SyntheticUsers):
+    """The same search with a policy gradient, measured beside it."""
+
+    name = "synthetic-users-policy"

@@ -1,0 +1,114 @@
+"""Made-up users carry the planted taste in a handful of interactions and refuse the impossible."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dconrec_core.condensation.synthetic_users import (
+    PolicySyntheticUsers,
+    PolicySyntheticUsersConfig,
+    SyntheticUsers,
+    SyntheticUsersConfig,
+)
+from dconrec_core.errors import BudgetError, ConfigError
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.models import MODELS
+from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions, Split
+from tests.contracts import planted_pool
+
+QUICK: dict[str, Any] = {"steps": 80, "batch_size": 30, "looks": 4, "rank": 8}
+
+
+def made(split: Split, budget: int = 40, seed: int = 0, **settings: Any) -> tuple[CondensedDataset, list[EpochEvent]]:
+    heard: list[EpochEvent] = []
+    condenser = SyntheticUsers(SyntheticUsersConfig(**{**QUICK, **settings}))
+    options = RunOptions(seed=seed, device="cpu", on_epoch=heard.append)
+    return condenser.condense(planted_pool(split), split.valid, Budget(budget), options), heard
+
+
+def fold_in_share(condensed: CondensedDataset, train: Interactions) -> float:
+    """Share of the first 5 unseen items that have the real user's taste, read by a ridge autoencoder."""
+    model = MODELS["ridge"].build(MODELS["ridge"].configure("ridge", {"regularization": [1.0]}))
+    model.fit(condensed.interactions, None, RunOptions(device="cpu"))
+    ranked = RankingTask(train, train).rank(model.fold_in(train), 5)
+    return float((ranked % 2 == np.arange(train.n_users)[:, None] % 2).mean())
+
+
+def test_forty_interactions_carry_the_taste_of_sixty_users(planted_split: Split) -> None:
+    condensed, _ = made(planted_split)
+    assert len(condensed) == 40 < len(planted_split.train) / 10
+    assert condensed.synthetic
+    assert fold_in_share(condensed, planted_split.train) > 0.95
+
+
+def test_it_is_kept_at_its_best_look_and_every_look_is_heard(planted_split: Split) -> None:
+    condensed, heard = made(planted_split)
+    assert [event.epoch for event in heard] == [20, 40, 60, 80]
+    looks = {event.epoch: event.metrics["valid_ndcg@10"] for event in heard}
+    assert condensed.notes["valid_ndcg@10"] == max(looks.values()) == looks[condensed.notes["kept_step"]]
+
+
+def test_the_loss_of_discrete_sets_falls(planted_split: Split) -> None:
+    _, heard = made(planted_split, relaxed_share=0.0)
+    assert heard[-1].metrics["loss"] < heard[0].metrics["loss"]
+
+
+def test_keep_probability_is_at_least_a_half_for_what_is_kept(planted_split: Split) -> None:
+    condensed, _ = made(planted_split)
+    assert condensed.keep_prob.min() >= 0.5
+    assert len(np.unique(condensed.keep_prob)) > 10
+
+
+def test_valid_decides_nothing_but_the_look(planted_split: Split) -> None:
+    """Gradients come from train alone: with one look, valid cannot matter."""
+    other = planted_split.valid.take(np.arange(len(planted_split.valid)) % 2 == 0)
+    first, _ = made(planted_split, looks=1)
+    second, _ = made(Split(planted_split.train, other, planted_split.test), looks=1)
+    assert first.interactions.fingerprint() == second.interactions.fingerprint()
+
+
+def test_items_that_nobody_has_and_nobody_is_offered_are_never_mentioned(planted_split: Split) -> None:
+    pool = planted_pool(planted_split)
+    pairs = pool.interactions
+    wider = Interactions(pairs.users, pairs.items, pairs.n_users, pairs.n_items + 7)
+    valid = Interactions(planted_split.valid.users, planted_split.valid.items, pairs.n_users, pairs.n_items + 7)
+    condenser = SyntheticUsers(SyntheticUsersConfig(**QUICK))
+    result = condenser.condense(
+        CandidatePool(wider, pool.observed, pool.score), valid, Budget(40), RunOptions(device="cpu")
+    )
+    assert result.interactions.n_items == pairs.n_items + 7
+    assert result.interactions.items.max() < pairs.n_items
+
+
+def test_the_catalogue_it_may_mention_is_a_setting(planted_split: Split) -> None:
+    condensed, _ = made(planted_split, n_items=12)
+    assert len(np.unique(condensed.interactions.items)) <= 12
+
+
+def test_budget_below_one_interaction_a_user_says_so(planted_split: Split) -> None:
+    with pytest.raises(BudgetError, match=r"n_users is 12, the budget 10 interactions: less than one each; lower"):
+        made(planted_split, budget=10, n_users=12)
+
+
+def test_more_made_up_users_than_real_ones_says_so(planted_split: Split) -> None:
+    with pytest.raises(ConfigError, match=r"n_users is 61, but only 60 real users have a history; lower n_users"):
+        made(planted_split, budget=400, n_users=61)
+
+
+def test_a_budget_of_one_is_one_user_with_one_item(planted_split: Split) -> None:
+    condensed, _ = made(planted_split, budget=1)
+    assert len(condensed) == condensed.interactions.n_users == 1
+
+
+def test_policy_gradient_lowers_the_loss_without_differentiating_the_inner_solution(planted_split: Split) -> None:
+    heard: list[EpochEvent] = []
+    condenser = PolicySyntheticUsers(
+        PolicySyntheticUsersConfig(**{**QUICK, "steps": 300, "n_samples": 16, "n_users": 4})
+    )
+    options = RunOptions(seed=0, device="cpu", on_epoch=heard.append)
+    condensed = condenser.condense(planted_pool(planted_split), planted_split.valid, Budget(40), options)
+    assert condensed.condenser == "synthetic-users-policy"
+    assert heard[-1].metrics["loss"] < heard[0].metrics["loss"]
+    assert fold_in_share(condensed, planted_split.train) > 0.9

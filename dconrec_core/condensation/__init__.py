@@ -1,5 +1,6 @@
 """The condensers, by name. A new one is a file here and a line in ``CONDENSERS``; the contract tests pick it up."""
 
+from dconrec_core.condensation.auto import Auto, AutoConfig
 from dconrec_core.condensation.base import Condenser
 from dconrec_core.condensation.baselines import (
     BaselineConfig,
@@ -8,6 +9,7 @@ from dconrec_core.condensation.baselines import (
     RandomPool,
     RandomUsers,
     TeacherTop,
+    TeacherTopConfig,
 )
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
 from dconrec_core.condensation.synthetic_users import (
@@ -19,6 +21,7 @@ from dconrec_core.condensation.synthetic_users import (
 from dconrec_core.registry import Entry
 
 CONDENSERS: dict[str, Entry[Condenser]] = {
+    "auto": Entry(AutoConfig, Auto),
     "synthetic-users": Entry(SyntheticUsersConfig, SyntheticUsers),
     "synthetic-users-policy": Entry(PolicySyntheticUsersConfig, PolicySyntheticUsers),
     "dconrec": Entry(DConRecConfig, DConRec),
@@ -27,7 +30,7 @@ CONDENSERS: dict[str, Entry[Condenser]] = {
     "random-pool": Entry(BaselineConfig, RandomPool),
     "random-users": Entry(BaselineConfig, RandomUsers),
     "popularity": Entry(BaselineConfig, Popularity),
-    "teacher-top": Entry(BaselineConfig, TeacherTop),
+    "teacher-top": Entry(TeacherTopConfig, TeacherTop),
 }
 
 __all__ = ["CONDENSERS", "Condenser"]

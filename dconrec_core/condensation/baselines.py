@@ -1,6 +1,7 @@
 """Condensers that do not learn: what a learned one must beat, at the same true budget."""
 
 import numpy as np
+from pydantic import Field
 
 from dconrec_core.condensation.base import equal_quota, make_condensed, make_synthetic, rank_within_user
 from dconrec_core.options import RunOptions
@@ -73,15 +74,33 @@ class Popularity(_Baseline):
         return kept
 
 
+class TeacherTopConfig(BaselineConfig):
+    """Settings of ``teacher-top``."""
+
+    observed_share: float | None = Field(None, ge=0, le=1)
+    """Share of observed interactions in each user's part; by default whatever the teacher scores highest."""
+
+
 class TeacherTop(_Baseline):
-    """Each user's best candidates by the teacher's score, observed or not, the same number for every user."""
+    """Each user's best candidates by the teacher's score, the same number for every user."""
 
     name = "teacher-top"
+    config: TeacherTopConfig
 
     def choose(self, pool: CandidatePool, count: int, rng: np.random.Generator) -> BoolArray:
         """See ``_Baseline.choose``."""
-        quota = equal_quota(pool.interactions.user_degree, count)
-        return rank_within_user(pool.interactions, pool.score) < quota[pool.interactions.users]
+        pairs, share = pool.interactions, self.config.observed_share
+        quota = equal_quota(pairs.user_degree, count)
+        if share is None:
+            return rank_within_user(pairs, pool.score) < quota[pairs.users]
+        n_observed = np.minimum(pool.train.user_degree, np.round(share * quota).astype(np.int64))
+        # Where one kind runs short the other fills up, so that the budget is spent.
+        n_observed = np.maximum(n_observed, quota - (pairs.user_degree - pool.train.user_degree))
+        kept = np.zeros(len(pool), dtype=bool)
+        for chosen, wanted in ((pool.observed, n_observed), (~pool.observed, quota - n_observed)):
+            part = pairs.take(chosen)
+            kept[chosen] = rank_within_user(part, pool.score[chosen]) < wanted[part.users]
+        return kept
 
 
 class RandomUsers:

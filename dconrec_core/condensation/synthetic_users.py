@@ -28,6 +28,13 @@ from dconrec_core.rng import numpy_rng, torch_rng
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, IntArray, Interactions
 
 LEAST_ITEMS = 500
+USERS_PER_ROOT = 2.2
+"""Made-up users per square root of the budget: as the budget grows, their number and their histories grow alike."""
+
+
+def default_n_users(budget: Budget, n_real: int) -> int:
+    """How many users to make up where nobody says, at most as many as there are real ones with a history."""
+    return max(1, min(int(USERS_PER_ROOT * math.sqrt(budget.n_interactions)), budget.n_interactions, n_real))
 
 
 class SyntheticUsersConfig(Config):
@@ -218,7 +225,7 @@ class SyntheticUsers:
     def _n_users(self, budget: Budget, n_real: int) -> int:
         wanted = self.config.n_users
         if wanted is None:
-            return max(1, min(int(2.2 * math.sqrt(budget.n_interactions)), budget.n_interactions, n_real))
+            return default_n_users(budget, n_real)
         if wanted > budget.n_interactions:
             raise BudgetError(
                 f"condense.config.n_users is {wanted}, the budget {budget.n_interactions} interactions: less than one "

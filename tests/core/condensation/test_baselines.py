@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dconrec_core.condensation.base import best_candidates, equal_quota, rank_within_user
+from dconrec_core.condensation.baselines import TeacherTop, TeacherTopConfig
 from dconrec_core.errors import BudgetError
-from dconrec_core.types import Interactions, Split
+from dconrec_core.options import RunOptions
+from dconrec_core.types import Budget, Interactions, Split
 from tests.contracts import condensed, planted_pool
 
 
@@ -60,6 +62,29 @@ def test_random_users_are_whole_histories_but_for_the_last(planted_split: Split)
     assert all(one in whole for one in mine[:-1])
     assert any(mine[-1] < one for one in whole)
     assert [len(one) for one in mine] == [8] * 17 + [3]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.5, 2), (1.0, 4)])
+def test_teacher_top_mixes_as_it_is_told(share: float, expected: int, planted_split: Split) -> None:
+    pool, train = planted_pool(planted_split), planted_split.train
+    condenser = TeacherTop(TeacherTopConfig(observed_share=share))
+    result = condenser.condense(pool, planted_split.valid, Budget(4 * 60), RunOptions())
+    assert (result.interactions.user_degree == 4).all()
+    np.testing.assert_array_equal(np.bincount(result.interactions.users[result.observed], minlength=60), expected)
+    for observed in (True, False):  # of each kind the teacher's best
+        part = pool.interactions.take(pool.observed == observed)
+        rank = rank_within_user(part, pool.score[pool.observed == observed])
+        kept = result.interactions.contains(part)
+        assert (rank[kept] < 4).all()
+    assert train.contains(result.interactions).sum() == 60 * expected
+
+
+def test_teacher_top_fills_up_where_one_kind_runs_short(planted_split: Split) -> None:
+    pool = planted_pool(planted_split)
+    condenser = TeacherTop(TeacherTopConfig(observed_share=1.0))
+    result = condenser.condense(pool, planted_split.valid, Budget(10 * 60), RunOptions())
+    assert len(result) == 600
+    assert (np.bincount(result.interactions.users[result.observed], minlength=60) == 8).all()
 
 
 def test_random_users_draws_users_with_a_history_once_and_by_chance(planted_split: Split) -> None:

@@ -20,12 +20,11 @@ RANDOM = {
     "synthetic-users",
     "synthetic-users-policy",
 }
-MADE_UP = {"synthetic-users", "synthetic-users-policy"}
 OBSERVED_ONLY = {"random", "random-users", "popularity"}
 
 
 def test_sweep_covers_the_registry() -> None:
-    others = ["dconrec", "dconrec-paper", "popularity", "random", "random-pool", "random-users"]
+    others = ["auto", "dconrec", "dconrec-paper", "popularity", "random", "random-pool", "random-users"]
     assert sorted(CONDENSERS) == [*others, "synthetic-users", "synthetic-users-policy", "teacher-top"]
 
 
@@ -87,10 +86,10 @@ def test_same_seed_same_set_and_another_seed_another(name: str, planted_split: S
 def test_budget_beyond_what_there_is_takes_all_there_is(name: str, planted_split: Split) -> None:
     pool = planted_pool(planted_split)
     entry = CONDENSERS[name]
-    condenser = entry.build(entry.configure(name, QUICK.get(name, {}) if name in MADE_UP else {}))
+    condenser = entry.build(entry.configure(name, QUICK.get(name, {})))
     options = RunOptions(device="cpu")
     result = condenser.condense(pool, planted_split.valid, Budget(10 * len(pool)), options)
-    if name in MADE_UP:
+    if result.synthetic:
         assert len(result) == result.interactions.n_users * result.interactions.n_items
     else:
         assert len(result) == (int(pool.observed.sum()) if name in OBSERVED_ONLY else len(pool))

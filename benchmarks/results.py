@@ -1,7 +1,8 @@
 """Results files: every published figure comes from ``benchmarks/results/NAME.json``, written row by row by one command.
 
-A run that stops half-way goes on where it was: finished rows are kept as long as everything that determined them, the
-code of the core and the versions of the packages included, is still the same.
+A run that stops half-way goes on where it was: a finished row counts as long as everything that determined it, the
+code of the core and the versions of the packages included, is still the same. A row of older code stays in the file,
+with the commit that it is of, until its case is measured again.
 """
 
 import hashlib
@@ -32,11 +33,12 @@ class Results:
     Args:
         path: The file.
         command: What writes it, as typed by a user.
+        apart_from: Folders of the core that its rows do not depend on.
     """
 
-    def __init__(self, path: Path, command: str) -> None:
+    def __init__(self, path: Path, command: str, apart_from: tuple[str, ...] = ()) -> None:
         self.path = path
-        self.core = core_fingerprint()
+        self.core = core_fingerprint(*apart_from)
         known = _read(path)
         self._header = {
             "command": command,
@@ -46,15 +48,17 @@ class Results:
             "machine": machine(),
         }
         still_true = known.get("versions") == self._header["versions"]
-        kept = [row for row in known.get("rows", []) if still_true and row.get("core") == self.core]
+        rows = known.get("rows", [])
+        kept = [row for row in rows if still_true and row.get("core") == self.core]
         self._rows: dict[str, Row] = {row["key"]: row for row in kept}
+        self._older = [row for row in rows if row["key"] not in self._rows]
         if kept:
             self._header["started"] = known["started"]
 
     @classmethod
-    def named(cls, name: str, command: str) -> "Results":
+    def named(cls, name: str, command: str, apart_from: tuple[str, ...] = ()) -> "Results":
         """``benchmarks/results/NAME.json``."""
-        return cls(FOLDER / f"{name}.json", command)
+        return cls(FOLDER / f"{name}.json", command, apart_from)
 
     def row(self, case: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]) -> Row:
         """The row of a case: the finished one, or what ``measure`` gives, written before it is returned.
@@ -66,14 +70,16 @@ class Results:
         """
         key = self.key(case)
         if key not in self._rows:
-            flat = {name: value for name, value in case.items() if not isinstance(value, Mapping | list | tuple)}
-            self._rows[key] = {**flat, **measure(), "key": key, "core": self.core, "commit": self._header["commit"]}
+            flat = _flat(case)
+            measured = {**flat, **measure(), "key": key, "core": self.core, "commit": self._header["commit"]}
+            self._older = [row for row in self._older if any(row.get(name) != value for name, value in flat.items())]
+            self._rows[key] = measured
             self._write()
         return self._rows[key]
 
     def finish(self, cases: Iterable[Mapping[str, Any]]) -> list[Row]:
-        """Drop rows of cases that are no longer asked for and put the rest in this order."""
-        keys = [self.key(case) for case in cases]
+        """Drop rows of cases that are no longer asked for, older ones included, and put the rest in this order."""
+        keys, self._older = [self.key(case) for case in cases], []
         self._rows = {key: self._rows[key] for key in keys if key in self._rows}
         self._write()
         return list(self._rows.values())
@@ -84,7 +90,7 @@ class Results:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _write(self) -> None:
-        content = {**self._header, "rows": list(self._rows.values())}
+        content = {**self._header, "rows": [*self._older, *self._rows.values()]}
         with atomic_file(self.path) as temporary:
             temporary.write_text(json.dumps(content, indent=1, default=_plain) + "\n")
 
@@ -95,11 +101,21 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def core_fingerprint() -> str:
-    """The commit of ``dconrec_core``, by content: equal before and after it is committed, and no two codes share it."""
+def _flat(case: Mapping[str, Any]) -> Row:
+    return {name: value for name, value in case.items() if not isinstance(value, Mapping | list | tuple)}
+
+
+def core_fingerprint(*apart_from: str) -> str:
+    """The commit of ``dconrec_core``, by content: equal before and after it is committed, and no two codes share it.
+
+    Args:
+        apart_from: Folders of it that are left out.
+    """
     digest = hashlib.sha256()
     core = ROOT / "dconrec_core"
     for path in sorted(core.rglob("*.py")):
+        if path.relative_to(core).parts[0] in apart_from:
+            continue
         content = path.read_bytes()
         digest.update(f"{path.relative_to(core).as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:16]

@@ -211,18 +211,28 @@ def _curve_sets(
     """
     sets: dict[tuple[float, str], TrainingSet | None] = {}
     trained = (main.condenser, *_baselines(params, main))
+    name_of_main, config_of_main = _at_other_ratios(condense, main)
     for ratio in sorted({*params.curve_ratios, condense.ratio} if params.curve_ratios else ()):
         budget = Budget.from_ratio(ratio, split.train)
         for name in dict.fromkeys((condense.name, _rival(main))):
             if budget == main.budget and name in trained:
                 sets[ratio, name] = None
                 continue
-            entry = lookup(CONDENSERS, name, "condense.name")
-            config = entry.configure("condense.config", condense.config if name == condense.name else {})
+            is_main = name == condense.name
+            entry = lookup(CONDENSERS, name_of_main if is_main else name, "condense.name")
+            config = entry.configure("condense.config", config_of_main if is_main else {})
             listening = options.named(f"{name} at {ratio:.2%}")
             condenser = entry.build(config)
             sets[ratio, name] = TrainingSet.of(condenser.condense(pool, split.valid, budget, listening))
     return sets
+
+
+def _at_other_ratios(condense: CondenseParams, main: CondensedDataset) -> tuple[str, Mapping[str, Any]]:
+    """The condenser behind ``main`` and its settings: where ``auto`` chose, what it chose, but for the size."""
+    if "chosen" not in main.notes:
+        return condense.name, condense.config
+    chosen = main.notes["chosen_settings"]
+    return main.notes["chosen"], {name: value for name, value in chosen.items() if name != "n_users"}
 
 
 def _ratio_curve(

@@ -54,11 +54,15 @@ def test_another_case_is_measured(path, change):
 
 
 @pytest.mark.parametrize("what", ["core_fingerprint", "versions"])
-def test_rows_of_other_code_or_other_versions_are_forgotten(path, what, monkeypatch):
-    Results(path, "x").row(CASE, lambda: {"ndcg@10": 0.25})
-    monkeypatch.setattr(results, what, lambda: {"core_fingerprint": "changed", "versions": {"torch": "0"}}[what])
+def test_rows_of_other_code_or_other_versions_stand_until_they_are_measured_again(path, what, monkeypatch):
+    for seed in (0, 1):
+        Results(path, "x").row({**CASE, "seed": seed}, lambda: {"ndcg@10": 0.25})
+    changed = {"core_fingerprint": "changed", "versions": {"torch": "0"}}[what]
+    monkeypatch.setattr(results, what, lambda *_: changed)
     assert Results(path, "x").row(CASE, lambda: {"ndcg@10": 0.5})["ndcg@10"] == 0.5
-    assert len(results.read_rows(path)) == 1
+    assert {row["seed"]: row["ndcg@10"] for row in results.read_rows(path)} == {0: 0.5, 1: 0.25}
+    Results(path, "x").finish([CASE])
+    assert [row["seed"] for row in results.read_rows(path)] == [0]
 
 
 def test_finish_orders_rows_and_drops_what_is_no_longer_asked_for(path):
@@ -87,6 +91,9 @@ def test_core_fingerprint_follows_content(tmp_path, monkeypatch):
     assert results.core_fingerprint() != before
     module.write_text("a = 1\n")
     assert results.core_fingerprint() == before
+    (tmp_path / "dconrec_core" / "apart").mkdir()
+    (tmp_path / "dconrec_core" / "apart" / "module.py").write_text("b = 1\n")
+    assert results.core_fingerprint("apart") == before != results.core_fingerprint()
 
 
 def test_machine_says_what_and_not_which():

@@ -75,7 +75,7 @@ def test_runs_what_is_stale_commits_it_and_leaves_the_rest(run):
     assert result.state.is_completed()
     assert result.state.message == "did a, c"
     assert (did, versions.committed) == (["a"], ["a"])
-    assert result.name == "ml-100k dconrec 0.25"
+    assert result.name == "ml-100k auto 0.05"
 
 
 def test_leaves_the_table_the_report_and_the_progress_in_the_ui(run):

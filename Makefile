@@ -68,8 +68,8 @@ typecheck: env
 docs: env ## write the tables of README.md and docs/ from benchmarks/results/
 	@$(BIN)/python -m benchmarks.render
 
-bench-quality: env ## every figure of quality.json: dconrec and the baselines, three seeds (an hour or more)
-	@$(BIN)/python -m benchmarks.quality
+bench-quality: env ## every figure of quality.json, from the files in DATA (hours; goes on where it stopped)
+	@$(BIN)/python -m benchmarks.quality --data $(DATA)
 
 bench-speed: env peers ## our engines beside RecBole and implicit, on the files in DATA (hours)
 	@$(BIN)/python -m benchmarks.speed --data $(DATA)

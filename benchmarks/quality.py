@@ -1,57 +1,138 @@
-"""``make bench-quality``: dconrec and the baselines at a true 25 % of MovieLens-100K, three seeds → quality.json.
+"""``make bench-quality``: condensed sets beside full data and baselines, three seeds → quality.json (resumable).
 
 A seed changes the split, the teacher, the condensation and the initialisation. Every training set, full data included,
-is tuned on valid by the same search; test is read once per figure (docs/evaluation.md).
+is tuned on valid by the same number of trials; test is read once per figure (docs/evaluation.md). ``--dataset``,
+``--ratio``, ``--seed``, ``--condenser`` and ``--model`` measure a part.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.datasets import interactions
+from benchmarks.datasets import load_split
+from benchmarks.references import References, as_trained
 from benchmarks.results import Results, Row, peak_rss_mb
-from dconrec_core.comparison import Trained, train_and_measure
+from dconrec_core.comparison import train_and_measure
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.augment import build_pool
 from dconrec_core.errors import DConRecError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.options import EpochEvent, RunOptions
-from dconrec_core.splitting import random_split
-from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions, Split
+from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Split
 
-DATASET, THRESHOLD, RATIO, SEEDS, TRIALS = "ml-100k", 3.0, 0.25, (0, 1, 2), 4
-TEACHER: tuple[str, dict[str, Any]] = ("ease", {"regularization": [100.0]})
-PSEUDO_RATIO, MIN_PSEUDO = 0.3, 5
-MODELS_TRAINED = ("bprmf", "lightgcn")
-CONDENSERS_TRIED = ("dconrec", "dconrec-paper", "teacher-top", "random-pool", "random", "popularity")
 COMMAND = "make bench-quality"
+SOURCE_MODELS = {"dconrec": "bprmf", "dconrec-paper": "bprmf", "synthetic-users": "ridge"}
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """Where the candidate pool comes from: a teacher and how much it adds."""
+
+    model: str = "ease"
+    settings: Settings = field(default_factory=dict)
+    pseudo_ratio: float = 0.0
+    min_pseudo: int = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A block of rows: condensers × models × ratios × seeds on one dataset.
+
+    Args:
+        dataset: Name in ``benchmarks.datasets``.
+        ratios: Budgets.
+        condensers: Names in ``CONDENSERS``.
+        models: Downstream models, with settings that both sides have.
+        teaching: The pool.
+        trials: Size of each search.
+        seeds: Seeds.
+    """
+
+    dataset: str
+    ratios: tuple[float, ...]
+    condensers: tuple[str, ...]
+    models: Mapping[str, Settings]
+    teaching: Teaching
+    trials: int = 3
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def cases(self) -> Iterator[Row]:
+        """Everything that determines a row, beside code and versions."""
+        for ratio in self.ratios:
+            for seed in self.seeds:
+                for condenser in self.condensers:
+                    for model, settings in self.models.items():
+                        yield {
+                            "dataset": self.dataset,
+                            "ratio": ratio,
+                            "condenser": condenser,
+                            "source_model": SOURCE_MODELS.get(condenser, ""),
+                            "downstream_model": model,
+                            "seed": seed,
+                            "trials": self.trials,
+                            "settings": {"teaching": vars(self.teaching), "model": dict(settings)},
+                        }
+
+
+TUNED: Mapping[str, Mapping[str, Settings]] = {
+    "ml-100k": {"bprmf": {}, "lightgcn": {}, "ease": {}, "ridge": {}},
+    "ml-1m": {
+        "bprmf": {"learning_rate": 0.15, "weight_decay": 0.01}, "lightgcn": {}, "ease": {}, "ridge": {},
+        "ngcf": {"dropout": 0.0}, "xsimgcl": {},
+    },
+    "gowalla": {"bprmf": {}, "lightgcn": {"weight_decay": 0.0001}, "ridge": {}},
+    "ciao": {"bprmf": {}, "lightgcn": {}, "ridge": {}},
+}  # fmt: skip
+"""Settings found on valid for full data, as in ``presets/``; the search is around them, on both sides."""
+
+
+def _models(dataset: str, *names: str) -> Mapping[str, Settings]:
+    return {name: TUNED[dataset][name] for name in names}
+
+
+SHARP, STRONG = Teaching(settings={"regularization": [100.0]}, pseudo_ratio=0.3, min_pseudo=5), Teaching()
+PLANS = (
+    Plan("ml-1m", (0.005,), ("synthetic-users", "random-users"), _models("ml-1m", "bprmf", "lightgcn", "ease", "ridge"),
+         STRONG),
+    Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "bprmf", "lightgcn", "ease", "ridge"), STRONG),
+    Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "ngcf", "xsimgcl"), STRONG, trials=1),
+    Plan("ml-100k", (0.005, 0.01, 0.05), ("synthetic-users", "random-users", "teacher-top", "dconrec", "random"),
+         _models("ml-100k", "bprmf", "lightgcn", "ease", "ridge"), STRONG),
+    Plan("ml-1m", (0.005, 0.05), ("teacher-top", "random"), _models("ml-1m", "bprmf"), STRONG),
+    Plan("ml-100k", (0.25,), ("dconrec", "dconrec-paper", "teacher-top", "random-pool", "random", "popularity"),
+         _models("ml-100k", "bprmf", "lightgcn"), SHARP, trials=4),
+)  # fmt: skip
 
 
 class Source:
-    """One dataset under one seed: split, teacher and candidate pool, made when first needed.
+    """One dataset under one seed and one teaching: split, teacher and candidate pool.
 
     Args:
-        interactions: Everything observed.
-        seed: Of split, teacher and pool.
+        split: The split.
+        seed: Of teacher and pool.
+        teaching: Teacher and pool.
     """
 
-    def __init__(self, interactions: Interactions, seed: int) -> None:
-        self.seed, self.options = seed, RunOptions(seed=seed, device="cpu")
-        self.split: Split = random_split(interactions, 0.1, 0.1, seed)
+    def __init__(self, split: Split, seed: int, teaching: Teaching) -> None:
+        self.seed, self.options, self.split = seed, RunOptions(seed=seed, device="cpu"), split
         started = time.perf_counter()
-        name, config = TEACHER
-        teacher = MODELS[name].build(MODELS[name].configure("teacher.config", config))
-        teacher.fit(self.split.train, RankingTask.valid(self.split.train, self.split.valid), self.options)
-        self.pool: CandidatePool = build_pool(teacher.score, self.split.train, PSEUDO_RATIO, MIN_PSEUDO, self.options)
+        entry = MODELS[teaching.model]
+        teacher = entry.build(entry.configure("teacher.config", teaching.settings))
+        teacher.fit(split.train, RankingTask.valid(split.train, split.valid), self.options)
+        self.pool: CandidatePool = build_pool(
+            teacher.score, split.train, teaching.pseudo_ratio, teaching.min_pseudo, self.options
+        )
         self.teacher_seconds = time.perf_counter() - started
 
-    def condense(self, condenser: str) -> tuple[CondensedDataset, Row]:
-        """A condensed set, and the seconds it took: in all, and an outer epoch in the median."""
+    def condense(self, condenser: str, ratio: float) -> tuple[CondensedDataset, Row]:
+        """A condensed set, and the seconds it took: in all, and between two events in the median."""
         ticks: list[float] = []
 
         def tick(event: EpochEvent, /) -> None:
@@ -59,98 +140,126 @@ class Source:
 
         entry, started = CONDENSERS[condenser], time.perf_counter()
         options = RunOptions(self.seed, "cpu", condenser, tick)
-        budget = Budget.from_ratio(RATIO, self.split.train)
-        condensed = entry.build(entry.config_class()).condense(self.pool, self.split.valid, budget, options)
+        budget = Budget.from_ratio(ratio, self.split.train)
+        settings = {"tail_threshold": 0} if condenser == "dconrec" and ratio < 0.25 else {}
+        config = entry.configure(condenser, settings)
+        condensed = entry.build(config).condense(self.pool, self.split.valid, budget, options)
         seconds: Row = {"condense_seconds": round(time.perf_counter() - started, 3)}
         gaps = sorted(after - before for before, after in pairwise(ticks))
         if gaps:
             seconds["outer_epoch_seconds"] = round(gaps[len(gaps) // 2], 4)
         return condensed, seconds
 
-    def train(self, model: str, interactions: Interactions, full: Trained | None = None) -> Trained:
-        """Tune on valid, measure on test."""
-        return train_and_measure(model, {}, interactions, self.split, TRIALS, self.options, full)
-
-
-def cases() -> Iterator[Row]:
-    """Everything that determines a row, beside code and versions."""
-    for seed in SEEDS:
-        for condenser in CONDENSERS_TRIED:
-            for model in MODELS_TRAINED:
-                yield {
-                    "dataset": DATASET,
-                    "ratio": RATIO,
-                    "condenser": condenser,
-                    "source_model": "bprmf" if condenser.startswith("dconrec") else "",
-                    "downstream_model": model,
-                    "inductive": False,
-                    "seed": seed,
-                    "trials": TRIALS,
-                    "settings": {"teacher": TEACHER, "pseudo": [PSEUDO_RATIO, MIN_PSEUDO], "threshold": THRESHOLD},
-                }
-
 
 class Run:
-    """Measures rows, and keeps what several of them share: the source of a seed, its full-data trainings, the sets."""
+    """Measures rows, and keeps what several of them share: splits, sources, condensed sets.
 
-    def __init__(self, data: Path) -> None:
-        self.interactions = interactions(DATASET, data, THRESHOLD)
-        self.sources: dict[int, Source] = {}
-        self.sets: dict[tuple[int, str], tuple[CondensedDataset, Row]] = {}
-        self.full: dict[tuple[int, str], Trained] = {}
+    Args:
+        data: Folder of the datasets' files.
+        references: Full data.
+    """
 
-    def measure(self, case: Row) -> Row:
+    def __init__(self, data: Path, references: References) -> None:
+        self.data, self.references = data, references
+        self.splits: dict[tuple[str, int], Split] = {}
+        self.sources: dict[tuple[str, int, str], Source] = {}
+        self.sets: dict[tuple[str, int, str, str, float], tuple[CondensedDataset, Row]] = {}
+
+    def split(self, dataset: str, seed: int) -> Split:
+        """The split of a seed."""
+        if (dataset, seed) not in self.splits:
+            self.splits[dataset, seed] = load_split(dataset, self.data, seed)
+        return self.splits[dataset, seed]
+
+    def source(self, dataset: str, seed: int, teaching: Teaching) -> Source:
+        """Split, teacher and pool."""
+        key = (dataset, seed, repr(teaching))
+        if key not in self.sources:
+            self.sources[key] = Source(self.split(dataset, seed), seed, teaching)
+        return self.sources[key]
+
+    def condensed(self, plan: Plan, case: Row) -> tuple[CondensedDataset, Row]:
+        """The set of a case."""
+        key = (plan.dataset, case["seed"], repr(plan.teaching), case["condenser"], case["ratio"])
+        if key not in self.sets:
+            source = self.source(plan.dataset, case["seed"], plan.teaching)
+            self.sets[key] = source.condense(case["condenser"], case["ratio"])
+        return self.sets[key]
+
+    def full(self, plan: Plan, seed: int, model: str) -> Row:
+        """The reference of a model."""
+        settings = plan.models[model] if model in plan.models else TUNED[plan.dataset][model]
+        return self.references.row(plan.dataset, seed, self.split(plan.dataset, seed), model, settings, plan.trials)
+
+    def measure(self, plan: Plan, case: Row) -> Row:
         """The figures of one case."""
-        seed, model, condenser = case["seed"], case["downstream_model"], case["condenser"]
-        if seed not in self.sources:
-            self.sources[seed] = Source(self.interactions, seed)
-        source = self.sources[seed]
-        if (seed, condenser) not in self.sets:
-            self.sets[seed, condenser] = source.condense(condenser)
-        for needed in {"bprmf", model} - {known for of, known in self.full if of == seed}:
-            self.full[seed, needed] = source.train(needed, source.split.train)
-        condensed, seconds = self.sets[seed, condenser]
-        full, reference = self.full[seed, model], self.full[seed, "bprmf"]
-        trained = source.train(model, condensed.interactions, full)
+        seed, model = case["seed"], case["downstream_model"]
+        full = self.full(plan, seed, model)
+        base = self.full(plan, seed, "bprmf") if "bprmf" in plan.models else None
+        condensed, seconds = self.condensed(plan, case)
+        split, options = self.split(plan.dataset, seed), RunOptions(seed, "cpu")
+        trained = train_and_measure(
+            model, plan.models[model], condensed.interactions, split, plan.trials, options, as_trained(full),
+            condensed.inductive,
+        )  # fmt: skip
+        saved = full["train_seconds"] - trained.history.seconds_to_best
+        spent = self.source(plan.dataset, seed, plan.teaching).teacher_seconds + seconds["condense_seconds"]
         return {
+            "inductive": condensed.inductive,
             "source_fingerprint": condensed.source,
             "budget": condensed.budget.n_interactions,
             "n_interactions": len(condensed),
             "n_users_condensed": int((condensed.interactions.user_degree > 0).sum()),
+            "n_items_condensed": int((condensed.interactions.item_degree > 0).sum()),
             "observed_share": round(float(condensed.observed.mean()), 4),
+            "valid_ndcg@10": trained.history.best_valid,
             "ndcg@10": trained.metrics["ndcg@10"],
             "recall@20": trained.metrics["recall@20"],
-            "full_ndcg@10": full.metrics["ndcg@10"],
-            "full_recall@20": full.metrics["recall@20"],
-            "quality": trained.metrics["ndcg@10"] / full.metrics["ndcg@10"],
-            "reference_quality": trained.metrics["ndcg@10"] / reference.metrics["ndcg@10"],
-            "recall_quality": trained.metrics["recall@20"] / full.metrics["recall@20"],
+            "full_ndcg@10": full["ndcg@10"],
+            "full_recall@20": full["recall@20"],
+            "quality": trained.metrics["ndcg@10"] / full["ndcg@10"],
+            "reference_quality": trained.metrics["ndcg@10"] / base["ndcg@10"] if base else None,
+            "recall_quality": trained.metrics["recall@20"] / full["recall@20"],
             "same_settings_ndcg@10": trained.same_settings["ndcg@10"],
-            "weight_decay": trained.config["weight_decay"],
-            "full_weight_decay": full.config["weight_decay"],
-            "teacher_seconds": round(source.teacher_seconds, 3),
+            "same_settings_quality": trained.same_settings["ndcg@10"] / full["ndcg@10"],
+            "teacher_seconds": round(self.source(plan.dataset, seed, plan.teaching).teacher_seconds, 3),
             **seconds,
-            "train_seconds": round(trained.history.seconds_to_best, 3),
-            "full_train_seconds": round(full.history.seconds_to_best, 3),
+            "train_seconds": round(trained.history.seconds_to_best, 4),
+            "full_train_seconds": full["train_seconds"],
+            "break_even": round(spent / saved, 3) if saved > 0 else None,
             "peak_rss_mb": peak_rss_mb(),
         }
+
+
+def cases(plans: Sequence[Plan]) -> Iterator[tuple[Plan, Row]]:
+    """Every case, with its plan."""
+    return ((plan, case) for plan in plans for case in plan.cases())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing and print a line a row."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
+    for name, kind in (("dataset", str), ("ratio", float), ("seed", int), ("condenser", str), ("model", str)):
+        parser.add_argument(f"--{name}", type=kind, action="append", help=f"only this {name}; may be repeated")
     options = parser.parse_args(arguments)
-    results, run = Results.named("quality", COMMAND), Run(options.data)
-    for case in cases():
-        row = results.row(case, lambda case=case: run.measure(case))
+    wanted = {"dataset": options.dataset, "ratio": options.ratio, "seed": options.seed,
+              "condenser": options.condenser, "downstream_model": options.model}  # fmt: skip
+    wanted = {name: values for name, values in wanted.items() if values}
+    results, run = Results.named("quality", COMMAND), Run(options.data, References())
+    for plan, case in cases(PLANS):
+        if any(case[name] not in values for name, values in wanted.items()):
+            continue
+        row = results.row(case, lambda plan=plan, case=case: run.measure(plan, case))
         print(
-            f"seed {row['seed']}  {row['condenser']:<14}{row['downstream_model']:<9} NDCG@10 {row['ndcg@10']:.4f} "
-            f"= {row['quality']:.1%} of {row['full_ndcg@10']:.4f}  recall@20 {row['recall@20']:.4f}  "
-            f"{row['train_seconds']:.1f} s for {row['full_train_seconds']:.1f} s",
+            f"{row['dataset']} {row['ratio']:.1%} seed {row['seed']}  {row['condenser']:<16}"
+            f"{row['downstream_model']:<9} NDCG@10 {row['ndcg@10']:.4f} = {row['quality']:.1%} of "
+            f"{row['full_ndcg@10']:.4f}  recall@20 {row['recall_quality']:.1%}  same settings "
+            f"{row['same_settings_quality']:.1%}  {row['train_seconds']:.2f} s for {row['full_train_seconds']:.1f} s",
             flush=True,
         )
-    results.finish(cases())
+    if not wanted:
+        results.finish(case for _, case in cases(PLANS))
 
 
 if __name__ == "__main__":

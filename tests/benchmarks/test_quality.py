@@ -4,37 +4,25 @@ import json
 
 import pytest
 
-from benchmarks import datasets, quality, results
-from dconrec_core.data.synthetic import SyntheticConfig, SyntheticDataset
-from dconrec_core.registry import Entry
+from benchmarks import quality, results
+from benchmarks.quality import Plan, Teaching
+from benchmarks.references import References
 
 NEEDED = {
     "dataset", "ratio", "budget", "n_interactions", "n_users_condensed", "condenser", "source_model",
-    "downstream_model", "inductive", "seed", "ndcg@10", "recall@20", "full_ndcg@10", "quality", "teacher_seconds",
-    "condense_seconds", "train_seconds", "full_train_seconds", "peak_rss_mb", "core", "commit",
+    "downstream_model", "inductive", "seed", "ndcg@10", "recall@20", "full_ndcg@10", "quality", "reference_quality",
+    "teacher_seconds", "condense_seconds", "train_seconds", "full_train_seconds", "peak_rss_mb", "core", "commit",
 }  # fmt: skip
-
-
-class Small(SyntheticConfig):
-    n_users: int = 80
-    n_items: int = 60
-    n_interactions: int = 1500
+TEACHING = Teaching(settings={"regularization": [100.0]}, min_pseudo=10)
+PLAN = Plan(
+    "tiny", (0.25,), ("random-users", "random"), {"bprmf": {"epochs": 5}}, TEACHING, trials=1, seeds=(0, 1)
+)  # fmt: skip
 
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FOLDER", tmp_path)
-    monkeypatch.setattr(datasets, "DATASETS", {"synthetic": Entry(Small, SyntheticDataset)})
-    chosen = {
-        "DATASET": "synthetic",
-        "THRESHOLD": None,
-        "SEEDS": (0, 1),
-        "TRIALS": 1,
-        "MODELS_TRAINED": ("bprmf",),
-        "CONDENSERS_TRIED": ("teacher-top", "random"),
-    }
-    for name, value in chosen.items():
-        monkeypatch.setattr(quality, name, value)
+    monkeypatch.setattr(quality, "PLANS", (PLAN,))
     return tmp_path / "quality.json"
 
 
@@ -43,15 +31,40 @@ def test_rows_hold_what_the_protocol_asks_for_and_are_measured_once(path, tmp_pa
     content = json.loads(path.read_text())
     assert content["command"] == "make bench-quality"
     rows = content["rows"]
-    expected = [(seed, condenser) for seed in (0, 1) for condenser in ("teacher-top", "random")]
+    expected = [(seed, condenser) for seed in (0, 1) for condenser in ("random-users", "random")]
     assert [(row["seed"], row["condenser"]) for row in rows] == expected
     for row in rows:
         assert set(row) >= NEEDED
         assert row["n_interactions"] <= row["budget"]
-        assert row["quality"] == pytest.approx(row["ndcg@10"] / row["full_ndcg@10"])
+        assert row["inductive"] == (row["condenser"] == "random-users")
+        assert row["quality"] == row["reference_quality"] == pytest.approx(row["ndcg@10"] / row["full_ndcg@10"])
         assert not [value for value in row.values() if isinstance(value, dict | list)]
-    assert capsys.readouterr().out.count("teacher-top") == 2
+    assert capsys.readouterr().out.count("random-users") == 2
 
     monkeypatch.setattr(quality.Run, "measure", lambda *_: pytest.fail("measured again"))
     quality.main(["--data", str(tmp_path)])
     assert json.loads(path.read_text())["rows"] == rows
+
+
+def test_full_data_is_trained_once_a_seed_whatever_condensation_does(path, tmp_path, monkeypatch):
+    quality.main(["--data", str(tmp_path)])
+    full = json.loads((tmp_path / "full.json").read_text())["rows"]
+    assert [(row["model"], row["seed"]) for row in full] == [("bprmf", 0), ("bprmf", 1)]
+    monkeypatch.setattr("benchmarks.references.train_and_measure", lambda *_: pytest.fail("trained again"))
+    again = References()
+    split = quality.Run(tmp_path, again).split("tiny", 0)
+    row = again.row("tiny", 0, split, "bprmf", {"epochs": 5}, 1)
+    assert row["ndcg@10"] == json.loads(path.read_text())["rows"][0]["full_ndcg@10"]
+
+
+def test_a_part_leaves_the_rest_alone(path, tmp_path):
+    quality.main(["--data", str(tmp_path), "--seed", "1", "--condenser", "random"])
+    assert [(row["seed"], row["condenser"]) for row in json.loads(path.read_text())["rows"]] == [(1, "random")]
+    quality.main(["--data", str(tmp_path), "--seed", "0"])
+    assert len(json.loads(path.read_text())["rows"]) == 3
+
+
+def test_plans_name_what_there_is():
+    for plan, case in quality.cases(quality.PLANS):
+        assert case["condenser"] in quality.CONDENSERS
+        assert plan.models.keys() <= quality.TUNED[plan.dataset].keys()

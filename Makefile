@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs bench-quality bench-speed bench-scale bench-profile peers wheel clean
+.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs headline bench-quality bench-speed bench-scale bench-profile peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ typecheck: env
 
 docs: env ## write the tables of README.md and docs/ from benchmarks/results/
 	@$(BIN)/python -m benchmarks.render
+
+headline: env ## 0.5 % of ML-1M against all of it, from the files in DATA or the archive (minutes)
+	@$(BIN)/python -m benchmarks.headline --data $(DATA)
 
 bench-quality: env ## every figure of quality.json, from the files in DATA (hours; goes on where it stopped)
 	@$(BIN)/python -m benchmarks.quality --data $(DATA)

@@ -1,0 +1,108 @@
+"""``make headline``: 0.5 % of MovieLens-1M against all of it, from the ratings on → headline.json.
+
+For each seed: split, teacher, condensation; the recommender tuned on valid on either side by the same number of trials;
+both measured on test; then the chosen trainings again in turn, C T C T C T, for the speed-up.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from benchmarks.quality import PLANS, TUNED, Plan, Run
+from benchmarks.references import References, as_trained
+from benchmarks.results import Results, Row
+from dconrec_core.comparison import Trained, train_and_measure
+from dconrec_core.errors import DConRecError
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.models import MODELS
+from dconrec_core.options import RunOptions
+from dconrec_core.types import Interactions
+
+COMMAND, DATASET, RATIO, CONDENSER, REPETITIONS = "make headline", "ml-1m", 0.005, "synthetic-users", 3
+
+
+def headline(run: Run, plan: Plan, ratio: float, model: str, seed: int, repetitions: int) -> Row:
+    """One seed: both sides' figures, what condensing took, and the trainings timed in turn."""
+    split, options = run.split(plan.dataset, seed), RunOptions(seed, "cpu")
+    source = run.source(plan.dataset, seed, plan.teaching)
+    condensed, seconds = run.condensed(plan, {"seed": seed, "condenser": CONDENSER, "ratio": ratio})
+    full = as_trained(run.full(plan, seed, model))
+    trained = train_and_measure(
+        model, plan.models[model], condensed.interactions, split, plan.trials, options, full, condensed.inductive
+    )
+    tasks = [RankingTask.valid(split.train, split.valid, inductive) for inductive in (condensed.inductive, False)]
+    sides = [(condensed.interactions, tasks[0], trained), (split.train, tasks[1], full)]
+    times = [[_seconds(model, *side, options) for side in sides] for _ in range(repetitions)]
+    ours, theirs = (median(side) for side in zip(*times, strict=True))
+    spent = source.teacher_seconds + seconds["condense_seconds"]
+    return {
+        "n_train": len(split.train),
+        "n_interactions": len(condensed),
+        "n_users_condensed": condensed.interactions.n_users,
+        "ndcg@10": trained.metrics["ndcg@10"],
+        "recall@20": trained.metrics["recall@20"],
+        "full_ndcg@10": full.metrics["ndcg@10"],
+        "full_recall@20": full.metrics["recall@20"],
+        "quality": trained.metrics["ndcg@10"] / full.metrics["ndcg@10"],
+        "recall_quality": trained.metrics["recall@20"] / full.metrics["recall@20"],
+        "same_settings_quality": trained.same_settings["ndcg@10"] / full.metrics["ndcg@10"],
+        "train_seconds": round(ours, 4),
+        "full_train_seconds": round(theirs, 3),
+        "speed_up": round(theirs / ours, 2),
+        "teacher_seconds": round(source.teacher_seconds, 3),
+        **seconds,
+        "break_even": round(spent / (theirs - ours), 3) if theirs > ours else None,
+    }
+
+
+def _seconds(model: str, train: Interactions, valid: RankingTask, chosen: Trained, options: RunOptions) -> float:
+    """Until the best validation epoch, validation included, with the settings that the search chose."""
+    built = MODELS[model].build(MODELS[model].configure(model, chosen.config))
+    return built.fit(train, valid, options).seconds_to_best
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What was measured, for the console."""
+
+    def mean(key: str) -> float:
+        return fmean(row[key] for row in rows)
+
+    lines = [
+        f"{'trained on':<22}{'interactions':>13}{'NDCG@10':>10}{'Recall@20':>11}{'seconds':>9}",
+        f"{'full data':<22}{mean('n_train'):>13,.0f}{mean('full_ndcg@10'):>10.4f}{mean('full_recall@20'):>11.4f}"
+        f"{median(row['full_train_seconds'] for row in rows):>9.2f}",
+        f"{CONDENSER:<22}{mean('n_interactions'):>13,.0f}{mean('ndcg@10'):>10.4f}{mean('recall@20'):>11.4f}"
+        f"{median(row['train_seconds'] for row in rows):>9.2f}",
+        "",
+        f"{mean('quality'):.1%} of full data's NDCG@10 ({min(row['quality'] for row in rows):.1%} on the worst seed), "
+        f"{mean('recall_quality'):.1%} of its Recall@20, with {mean('n_interactions') / mean('n_train'):.2%} of the "
+        f"interactions, trained {median(row['speed_up'] for row in rows):.0f} times as fast",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what is missing and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.headline", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
+    parser.add_argument("--model", default="bprmf", choices=sorted(TUNED[DATASET]))
+    parser.add_argument("--seed", type=int, action="append", help="0, 1 and 2 by default")
+    options = parser.parse_args(arguments)
+    plan = next(plan for plan in PLANS if plan.dataset == DATASET and RATIO in plan.ratios)
+    results, run, rows = Results.named("headline", COMMAND), Run(options.data, References()), []
+    for seed in options.seed or (0, 1, 2):
+        case = {"dataset": DATASET, "ratio": RATIO, "condenser": CONDENSER, "downstream_model": options.model,
+                "inductive": True, "seed": seed}  # fmt: skip
+        print(f"seed {seed}: {options.model} on {RATIO:.1%} of {DATASET} and on all of it …", flush=True)
+        rows.append(results.row(case, lambda seed=seed: headline(run, plan, RATIO, options.model, seed, REPETITIONS)))
+    print(f"\n{options.model} on {DATASET}, test, {len(rows)} seed{'s' if len(rows) > 1 else ''}\n\n{table(rows)}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (DConRecError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -131,7 +131,7 @@ class Source:
         )
         self.teacher_seconds = time.perf_counter() - started
 
-    def condense(self, condenser: str, ratio: float) -> tuple[CondensedDataset, Row]:
+    def condense(self, condenser: str, ratio: float, settings: Settings | None = None) -> tuple[CondensedDataset, Row]:
         """A condensed set, and the seconds it took: in all, and between two events in the median."""
         ticks: list[float] = []
 
@@ -141,7 +141,8 @@ class Source:
         entry, started = CONDENSERS[condenser], time.perf_counter()
         options = RunOptions(self.seed, "cpu", condenser, tick)
         budget = Budget.from_ratio(ratio, self.split.train)
-        settings = {"tail_threshold": 0} if condenser == "dconrec" and ratio < 0.25 else {}
+        if settings is None:  # a kept tail is more than a small budget
+            settings = {"tail_threshold": 0} if condenser == "dconrec" and ratio < 0.25 else {}
         config = entry.configure(condenser, settings)
         condensed = entry.build(config).condense(self.pool, self.split.valid, budget, options)
         seconds: Row = {"condense_seconds": round(time.perf_counter() - started, 3)}

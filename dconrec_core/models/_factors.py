@@ -14,6 +14,8 @@ from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.training import History
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
+OVERSAMPLING, SUBSPACE_STEPS = 16, 3  # of the spectral start; a few per cent of the subspace are no matter
+
 
 class FactorScores:
     """Scores as dot products of final user and item embeddings; what BPRMF and the graph models share."""
@@ -65,6 +67,27 @@ class FactorScores:
 def initial_factors(rng: np.random.Generator, rows: int, size: int, scale: float) -> FloatArray:
     """Gaussian start, float32 ``[rows, size]``, standard deviation ``scale``."""
     return rng.standard_normal((rows, size), dtype=np.float32) * np.float32(scale)
+
+
+def spectral_rows(train: Interactions, size: int, rng: np.random.Generator, scale: float) -> FloatArray:
+    """The users' directions among the ``size`` strongest ones of ``train``, float32 ``[n_users, size]``.
+
+    Rows of the left singular vectors of the interactions, found by subspace iteration, at one length: as long as
+    Gaussian rows of standard deviation ``scale`` are on average. So like-minded users start alike and the items' first
+    gradients already lie in the subspace that explains most; up to ``size`` users start at right angles. A user without
+    interactions starts at 0, as do columns for which there are too few users or items.
+    """
+    matrix = train.csr().astype(np.float64)
+    rank = min(size, train.n_users, train.n_items)
+    basis = rng.standard_normal((train.n_items, min(rank + OVERSAMPLING, train.n_items)))
+    for _ in range(SUBSPACE_STEPS):
+        basis, _ = np.linalg.qr(matrix.T @ (matrix @ basis))
+    left, _, _ = np.linalg.svd(np.asarray(matrix @ basis), full_matrices=False)
+    rows = left[:, :rank] * (train.user_degree > 0)[:, None]
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    users = np.zeros((train.n_users, size), dtype=np.float32)
+    users[:, :rank] = rows * (scale * np.sqrt(size))
+    return users
 
 
 def random_state(rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

@@ -33,7 +33,7 @@ def test_ease_over_users_is_ease_over_items(penalty: float) -> None:
     train = drawn(30, 40, 0.3)
     rows = with_history(train.csr())
     gram = (rows @ rows.T).toarray().astype(np.float64)
-    by_users = ease_by_users(rows, gram, penalty, CPU)
+    by_users = ease_by_users(rows, gram, penalty, CPU, np.ones(rows.shape[1]))
     by_items = ItemSpace(ease_weights(lower_gram(train), penalty, CPU))
     expected = by_items.scores(HISTORIES)(EVERYONE)
     np.testing.assert_allclose(by_users.scores(HISTORIES)(EVERYONE), expected, atol=1e-4)

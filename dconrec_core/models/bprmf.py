@@ -1,6 +1,6 @@
 """BPRMF: matrix factorisation trained on the pairwise BPR loss (Rendle et al., UAI 2009, arXiv:1205.2618)."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,43 +10,28 @@ from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import bpr_epoch
-from dconrec_core.models._factors import FactorScores, Triplets, initial_factors, spectral_rows
+from dconrec_core.models._factors import EmbeddingConfig, FactorScores, Triplets, initial_tables
 from dconrec_core.models._torch import moved_to, products_on
-from dconrec_core.models.fold_in import FoldIn, FoldInConfig
+from dconrec_core.models.fold_in import FoldIn
 from dconrec_core.options import RunOptions
 from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.rng import numpy_rng
 from dconrec_core.training import History, run_epochs
-from dconrec_core.types import FloatArray, Interactions
+from dconrec_core.types import Interactions
 
 
-class BPRMFConfig(FoldInConfig):
+class BPRMFConfig(EmbeddingConfig):
     """Settings of BPRMF."""
 
-    embedding_size: int = Field(64, ge=1)
     learning_rate: float = Field(0.1, gt=0)
     """Step size of row-wise Adagrad."""
     weight_decay: float = Field(0.02, ge=0)
     """L2 penalty on the three rows of each step."""
-    start: Literal["spectral", "gaussian"] = "spectral"
-    """Where users start: in their directions among the strongest of the training set, or anywhere."""
-    init_scale: float = Field(0.3, gt=0)
-    """Standard deviation of the users' initial embeddings."""
-    item_init_scale: float = Field(0.01, gt=0)
-    """The same of the items: small, so that an item is what it was trained to be, not where it happened to start."""
     initial_accumulator: float = Field(1.0, ge=0)
     """What Adagrad's sum of squared gradients starts from. With 0 a row's first step has full length however little
     there is to learn from; with more, rows of few interactions move in proportion to them."""
     batch_size: int = Field(4096, ge=1)
     """Triplets a step on CUDA; on the CPU every triplet is a step of its own."""
-
-
-def initial_tables(train: Interactions, config: BPRMFConfig, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Where users and items start, float32 ``[n_users, d]`` and ``[n_items, d]``."""
-    size, scale = config.embedding_size, config.init_scale
-    spectral = config.start == "spectral" and len(train) > 0
-    users = spectral_rows(train, size, rng, scale) if spectral else initial_factors(rng, train.n_users, size, scale)
-    return users, initial_factors(rng, train.n_items, size, config.item_init_scale)
 
 
 class Factors:
@@ -201,4 +186,5 @@ class BPRMF(FactorScores):
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
         """Weight decay must follow the training set: less where few rows say much, more where they are noise."""
-        return [{}, {"weight_decay": 0.005}, {"weight_decay": 0.04}, {"weight_decay": 0.0025}, {"weight_decay": 0.01}]
+        few = {"embedding_size": 128, "learning_rate": 0.05, "weight_decay": 0.0}  # users, of whom each says much
+        return [{}, {"weight_decay": 0.005}, few, {"weight_decay": 0.04}, {"weight_decay": 0.01}]

@@ -88,12 +88,13 @@ def run_epochs(
     history, best, clock = History(), None, time.perf_counter
     checkpoint = Checkpoint.of(options, name, config, trainer.train, valid)
     first, last_loss = 1, math.nan
+    passes = passes_of(config, len(trainer.train))
     if saved := checkpoint.load():
         trainer.resume(saved.state)
         history, best, first = History(**saved.history), saved.best, saved.epoch + 1
     started = clock() - history.seconds
     for number in range(first, config.epochs + 1):
-        loss = trainer.epoch()
+        loss = sum(trainer.epoch() for _ in range(passes)) / passes
         if not math.isfinite(loss):
             raise TrainingError(_diverged(options.label or name, config, loss, number, last_loss))
         last_loss = loss
@@ -120,6 +121,11 @@ def run_epochs(
     history.seconds_to_best = history.seconds_to_best or history.seconds
     checkpoint.remove()
     return history
+
+
+def passes_of(config: "EpochConfig", n_interactions: int) -> int:
+    """Passes over a training set that make an epoch; see ``EpochConfig.epoch_interactions``."""
+    return math.ceil(config.epoch_interactions / n_interactions) if n_interactions else 1
 
 
 def _diverged(label: str, config: "EpochConfig", loss: float, epoch: int, last: float) -> str:

@@ -38,7 +38,9 @@ class InnerTraining:
         self.pool, self.valid, self.rng = pool, valid, rng
         self.sketch = pair_sketch(pool.interactions.users, pool.interactions.items)
         self.warm_epochs, self.inner_epochs = warm_epochs, inner_epochs
-        self.config = BPRMFConfig(weight_decay=0.005)
+        # Short trainings on drawn sets compare masks by their losses: all start anywhere, none at what its set says.
+        start = {"start": "gaussian", "init_scale": 0.1, "item_init_scale": 0.1, "initial_accumulator": 0.0}
+        self.config = BPRMFConfig.model_validate({"weight_decay": 0.005, **start})
         self.task = RankingTask.valid(pool.train, valid)
         draws = [sample_negatives(pool.train, valid.users, rng) for _ in range(valid_negatives)]
         self.negatives = np.stack(draws, axis=1)

@@ -83,6 +83,23 @@ def ridge_inverse(gram: Matrix, penalty: float, device: torch.device) -> Matrix:
     return inverse
 
 
+def leverages(rows: sparse.csr_array, inverse: Matrix) -> Matrix:
+    """(FᵀGF)_jj for each column of F, float64 ``[n_items]``.
+
+    Args:
+        rows: F, ``[m, n_items]``.
+        inverse: G, ``[m, m]``.
+    """
+    by_item, leverage = rows.T.tocsr(), np.empty(rows.shape[1])
+    step = max(1, BLOCK_CELLS // max(rows.shape[0], 1))
+    for start in range(0, len(leverage), step):
+        part = by_item[start : start + step]
+        products, owner = part @ inverse, np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+        weighted = products[owner, part.indices] * part.data
+        leverage[start : start + step] = np.bincount(owner, weighted, part.shape[0])
+    return leverage
+
+
 def check_penalty(penalty: float, failed: bool) -> None:
     """Say that a factorisation failed for want of a penalty."""
     if failed:

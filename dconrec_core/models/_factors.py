@@ -1,18 +1,33 @@
 """Embedding tables as models keep them: dot-product scores, folding in, state by name, initial values."""
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import draw_negatives, pair_sketch, shuffle
 from dconrec_core.models.base import State
-from dconrec_core.models.fold_in import FoldIn
+from dconrec_core.models.fold_in import FoldIn, FoldInConfig
 from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.training import History
 from dconrec_core.types import FloatArray, IntArray, Interactions
+
+OVERSAMPLING, SUBSPACE_STEPS = 16, 3  # of the spectral start; a few per cent of the subspace are no matter
+
+
+class EmbeddingConfig(FoldInConfig):
+    """Settings of models whose users and items start at embeddings of their own."""
+
+    embedding_size: int = Field(64, ge=1)
+    start: Literal["spectral", "gaussian"] = "spectral"
+    """Where users start: in their directions among the strongest of the training set, or anywhere."""
+    init_scale: float = Field(0.3, gt=0)
+    """Standard deviation of the users' initial embeddings."""
+    item_init_scale: float = Field(0.01, gt=0)
+    """The same of the items: small, so that an item is what it was trained to be, not where it happened to start."""
 
 
 class FactorScores:
@@ -65,6 +80,37 @@ class FactorScores:
 def initial_factors(rng: np.random.Generator, rows: int, size: int, scale: float) -> FloatArray:
     """Gaussian start, float32 ``[rows, size]``, standard deviation ``scale``."""
     return rng.standard_normal((rows, size), dtype=np.float32) * np.float32(scale)
+
+
+def spectral_rows(train: Interactions, size: int, rng: np.random.Generator, scale: float) -> FloatArray:
+    """The users' directions among the ``size`` strongest ones of ``train``, float32 ``[n_users, size]``.
+
+    Rows of the left singular vectors of the interactions, found by subspace iteration, at one length: as long as
+    Gaussian rows of standard deviation ``scale`` are on average. So like-minded users start alike and the items' first
+    gradients already lie in the subspace that explains most; up to ``size`` users start at right angles. A user without
+    interactions starts at 0, as do columns for which there are too few users or items.
+    """
+    matrix = train.csr().astype(np.float64)
+    rank = min(size, train.n_users, train.n_items)
+    basis = rng.standard_normal((train.n_items, min(rank + OVERSAMPLING, train.n_items)))
+    for _ in range(SUBSPACE_STEPS):
+        basis, _ = np.linalg.qr(matrix.T @ (matrix @ basis))
+    left, _, _ = np.linalg.svd(np.asarray(matrix @ basis), full_matrices=False)
+    rows = left[:, :rank] * (train.user_degree > 0)[:, None]
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    users = np.zeros((train.n_users, size), dtype=np.float32)
+    users[:, :rank] = rows * (scale * np.sqrt(size))
+    return users
+
+
+def initial_tables(
+    train: Interactions, config: EmbeddingConfig, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Where users and items start, float32 ``[n_users, d]`` and ``[n_items, d]``."""
+    size, scale = config.embedding_size, config.init_scale
+    spectral = config.start == "spectral" and len(train) > 0
+    users = spectral_rows(train, size, rng, scale) if spectral else initial_factors(rng, train.n_users, size, scale)
+    return users, initial_factors(rng, train.n_items, size, config.item_init_scale)
 
 
 def random_state(rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

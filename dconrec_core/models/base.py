@@ -24,6 +24,9 @@ class EpochConfig(Config):
     """The most epochs; early stopping usually ends sooner."""
     patience: int = Field(25, ge=1)
     """Epochs without a better validation NDCG@10 after which training stops."""
+    epoch_interactions: int = Field(1, ge=1)
+    """An epoch is as many passes over the training set as visit so many interactions, at least one. So a small set has
+    as many steps between two looks at valid, each of which costs the same whatever was trained on, as a larger one."""
     eval_every: int = Field(5, ge=1)
     """Epochs between two looks at the validation set."""
 

@@ -10,9 +10,9 @@ from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import bpr_epoch
-from dconrec_core.models._factors import FactorScores, Triplets, initial_factors
+from dconrec_core.models._factors import EmbeddingConfig, FactorScores, Triplets, initial_tables
 from dconrec_core.models._torch import moved_to, products_on
-from dconrec_core.models.fold_in import FoldIn, FoldInConfig
+from dconrec_core.models.fold_in import FoldIn
 from dconrec_core.options import RunOptions
 from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.rng import numpy_rng
@@ -20,16 +20,16 @@ from dconrec_core.training import History, run_epochs
 from dconrec_core.types import Interactions
 
 
-class BPRMFConfig(FoldInConfig):
+class BPRMFConfig(EmbeddingConfig):
     """Settings of BPRMF."""
 
-    embedding_size: int = Field(64, ge=1)
     learning_rate: float = Field(0.1, gt=0)
     """Step size of row-wise Adagrad."""
     weight_decay: float = Field(0.02, ge=0)
     """L2 penalty on the three rows of each step."""
-    init_scale: float = Field(0.1, gt=0)
-    """Standard deviation of the initial embeddings."""
+    initial_accumulator: float = Field(1.0, ge=0)
+    """What Adagrad's sum of squared gradients starts from. With 0 a row's first step has full length however little
+    there is to learn from; with more, rows of few interactions move in proportion to them."""
     batch_size: int = Field(4096, ge=1)
     """Triplets a step on CUDA; on the CPU every triplet is a step of its own."""
 
@@ -45,10 +45,9 @@ class Factors:
 
     def __init__(self, train: Interactions, config: BPRMFConfig, rng: np.random.Generator) -> None:
         self.train, self.config = train, config
-        size, scale = config.embedding_size, config.init_scale
-        self.users = initial_factors(rng, train.n_users, size, scale)
-        self.items = initial_factors(rng, train.n_items, size, scale)
-        self.user_sum, self.item_sum = np.zeros(train.n_users, np.float32), np.zeros(train.n_items, np.float32)
+        self.users, self.items = initial_tables(train, config, rng)
+        first = np.float32(config.initial_accumulator)
+        self.user_sum, self.item_sum = np.full(train.n_users, first), np.full(train.n_items, first)
         self.triplets = Triplets(train, rng)
 
     def epoch(self) -> float:
@@ -101,11 +100,9 @@ class TorchFactors:
         self, train: Interactions, config: BPRMFConfig, rng: np.random.Generator, device: torch.device
     ) -> None:
         self.train, self.config, self.device = train, config, device
-        self.tables = [
-            torch.from_numpy(initial_factors(rng, n, config.embedding_size, config.init_scale)).to(device)
-            for n in (train.n_users, train.n_items)
-        ]
-        self.sums = [torch.zeros(len(table), device=device) for table in self.tables]
+        self.tables = [torch.from_numpy(table).to(device) for table in initial_tables(train, config, rng)]
+        first = config.initial_accumulator
+        self.sums = [torch.full((len(table),), first, device=device) for table in self.tables]
         self.gradients = [torch.zeros_like(table) for table in self.tables]  # 0 between two steps
         self.triplets = Triplets(train, rng)
 
@@ -189,4 +186,5 @@ class BPRMF(FactorScores):
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
         """Weight decay must follow the training set: less where few rows say much, more where they are noise."""
-        return [{}, {"weight_decay": 0.005}, {"weight_decay": 0.04}, {"weight_decay": 0.0025}, {"weight_decay": 0.01}]
+        few = {"embedding_size": 128, "learning_rate": 0.05, "weight_decay": 0.0}  # users, of whom each says much
+        return [{}, {"weight_decay": 0.005}, few, {"weight_decay": 0.04}, {"weight_decay": 0.01}]

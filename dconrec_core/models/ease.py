@@ -5,21 +5,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveFloat
+from pydantic import Field, FiniteFloat, PositiveFloat
 from scipy import sparse
 from scipy.linalg import lapack
 
 from dconrec_core.kernels import entries_by_item, inverse_to_weights
 from dconrec_core.kernels import gram as compiled_gram
 from dconrec_core.models._algebra import (
-    BLOCK_CELLS,
     Matrix,
     check_penalty,
     inner_products,
+    leverages,
     ridge_inverse,
     scaled,
     with_history,
 )
+from dconrec_core.models._history import Degrees, item_degree_of
 from dconrec_core.models._linear import ItemSpace, LinearAutoencoder, LinearConfig, Solution, UserSpace
 from dconrec_core.models.base import State
 from dconrec_core.types import FloatArray, Interactions
@@ -32,61 +33,96 @@ class EASEConfig(LinearConfig):
 
     regularization: list[PositiveFloat] = Field([100.0, 200.0, 300.0, 500.0, 1000.0], min_length=1)
     """Ridge penalties λ; the best on valid is kept, the first without a validation task."""
+    input_exponent: FiniteFloat = 0.0
+    """Weight of an item as a predictor and as what is predicted: its popularity in the training set to minus this
+    power, a in the formulas. 0 is EASE as published."""
+    output_exponent: FiniteFloat = 0.0
+    """Weight of an item's score: its popularity to minus this power, b; equal to a, scores are those of EASE on the
+    weighted interactions."""
 
 
 class EASE(LinearAutoencoder):
     """Scores are a user's own history times a learned item × item matrix with a zero diagonal.
 
-    With far fewer users than items that matrix is never made: of the training set C, with G = (CCᵀ + λI)⁻¹ and
-    h_j = (CᵀGC)_jj, its entries are (CᵀGC)_ij / (1 − h_j), and a history times it is (x CᵀGC − x ∘ h) / (1 − h).
+    Items are weighted by popularity p: EASE learns from F = C D^-a of the training set C, D = diag(p + 1), and its
+    scores are weighted by (p + 1)^(a − b), as in the ridge autoencoder.
+
+    With far fewer users than items that matrix is never made: with G = (FFᵀ + λI)⁻¹ and h_j = (FᵀGF)_jj,
+    its entries are (FᵀGF)_ij / (1 − h_j), and a history times it is (x FᵀGF − x ∘ h) / (1 − h).
     """
 
     def solver(self, train: Interactions, device: torch.device) -> Callable[[float, bool], Solution]:
         """See ``LinearAutoencoder.solver``."""
         rows = with_history(train.csr())
+        weight, by_score = self._weights(train.item_degree)
         if 2 * rows.shape[0] < train.n_items:
-            users = inner_products(rows.astype(np.float64), rows.astype(np.float64))
-            return lambda penalty, last: ease_by_users(rows, users if last else users.copy(), penalty, device)
+            rows = scaled(rows, weight)
+            users = inner_products(rows, rows)
+            return lambda penalty, last: ease_by_users(rows, users if last else users.copy(), penalty, device, by_score)
         gram = lower_gram(train)
-        return lambda penalty, last: ItemSpace(ease_weights(gram if last else gram.copy(), penalty, device))
+        if self.config.input_exponent:
+            gram *= weight.astype(np.float32)
+            gram *= weight.astype(np.float32)[:, None]
+
+        def by_items(penalty: float, last: bool) -> Solution:
+            weights = ease_weights(gram if last else gram.copy(), penalty, device)
+            if self.config.input_exponent != self.config.output_exponent:
+                weights *= by_score.astype(np.float32)
+            return ItemSpace(weights)
+
+        return by_items
 
     def solution_of(self, state: State, history: sparse.csr_array) -> Solution:
         """See ``LinearAutoencoder.solution_of``."""
         if "weights" in state:
             return ItemSpace(np.asarray(state["weights"], dtype=np.float32))
-        return _user_space(with_history(history), np.asarray(state["inverse"]), np.asarray(state["leverage"]))
+        weight, by_score = self._weights(item_degree_of(history))
+        rows = scaled(with_history(history), weight)
+        return _user_space(rows, np.asarray(state["inverse"]), np.asarray(state["leverage"]), by_score)
+
+    def _weights(self, item_degree: Degrees) -> tuple[Matrix, Matrix]:
+        """(p + 1)^-a and (p + 1)^(a − b), float64 ``[n_items]``."""
+        config: EASEConfig = self.config
+        popularity: Matrix = item_degree + 1.0
+        return popularity**-config.input_exponent, popularity ** (config.input_exponent - config.output_exponent)
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
-        """λ is chosen inside ``fit``."""
-        return [{}]
+        """λ is chosen inside ``fit``, from smaller ones where few users are to learn from."""
+        few = [1.0, 3.0, 10.0, 30.0, 100.0]
+        return [
+            {},
+            {"regularization": few},
+            {"regularization": few, "input_exponent": 0.4, "output_exponent": 0.2},
+            {"input_exponent": 0.4, "output_exponent": 0.2},
+            {"input_exponent": 0.2, "output_exponent": 0.1},
+        ]
 
 
-def ease_by_users(rows: sparse.csr_array, gram: Matrix, penalty: float, device: torch.device) -> UserSpace:
+def ease_by_users(
+    rows: sparse.csr_array, gram: Matrix, penalty: float, device: torch.device, by_score: Matrix
+) -> UserSpace:
     """The same model from the inverse of a matrix over the users.
 
     Args:
-        rows: C, histories that are not empty, float32 ``[m, n_items]``.
-        gram: CCᵀ, float64 ``[m, m]``; overwritten.
+        rows: F, histories that are not empty, weighted, float64 ``[m, n_items]``.
+        gram: FFᵀ, float64 ``[m, m]``; overwritten.
         penalty: λ > 0.
         device: Where to invert.
+        by_score: What each item's scores are multiplied by, ``[n_items]``.
 
     Raises:
         TrainingError: λ is lost in rounding.
     """
     inverse = ridge_inverse(gram, penalty, device)
-    by_item, leverage = rows.T.tocsr(), np.empty(rows.shape[1])
-    step = max(1, BLOCK_CELLS // max(rows.shape[0], 1))
-    for start in range(0, len(leverage), step):
-        part = by_item[start : start + step]
-        products, owner = part @ inverse, np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
-        leverage[start : start + step] = np.bincount(owner, products[owner, part.indices], part.shape[0])
+    leverage = leverages(rows, inverse)
     check_penalty(penalty, bool((leverage >= 1).any()))
-    return _user_space(rows, inverse.astype(np.float32), leverage)
+    return _user_space(rows, inverse.astype(np.float32), leverage, by_score)
 
 
-def _user_space(rows: sparse.csr_array, inverse: FloatArray, leverage: Matrix) -> UserSpace:
-    left_out = 1 / (1 - leverage)
+def _user_space(rows: sparse.csr_array, inverse: FloatArray, leverage: Matrix, by_score: Matrix) -> UserSpace:
+    left_out = by_score / (1 - leverage)
+    rows = rows.astype(np.float32)
     return UserSpace(
         inputs=rows,
         inverse=inverse,

@@ -20,7 +20,7 @@ from dconrec_core.types import FloatArray, Interactions
 class FoldInConfig(EpochConfig):
     """Settings of every model of embeddings: how it is trained in epochs, and how users are folded into it."""
 
-    fold_in_penalty: list[PositiveFloat] = Field([10.0], min_length=1)
+    fold_in_penalty: list[PositiveFloat] = Field([3.0, 1.0, 10.0, 30.0], min_length=1)
     """Ridge penalties λ, in mean squared lengths of the items per dimension; of several the best on valid is kept."""
     input_exponent: FiniteFloat = 0.0
     """Weight of an item in a history: its popularity in the training set to minus this power."""

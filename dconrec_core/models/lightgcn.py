@@ -8,25 +8,22 @@ from pydantic import Field
 
 from dconrec_core.checkpoint import Arrays
 from dconrec_core.kernels import adam_step, bpr_gradient
-from dconrec_core.models._factors import Triplets, initial_factors
+from dconrec_core.models._factors import EmbeddingConfig, Triplets, initial_tables
 from dconrec_core.models._graph import Graph, average_layers, default_batch
 from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
-from dconrec_core.models.fold_in import FoldIn, FoldInConfig
+from dconrec_core.models.fold_in import FoldIn
 from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
 
-class LightGCNConfig(FoldInConfig):
+class LightGCNConfig(EmbeddingConfig):
     """Settings of LightGCN."""
 
-    embedding_size: int = Field(64, ge=1)
     n_layers: int = Field(3, ge=1)
     learning_rate: float = Field(0.03, gt=0)
     """Step size of Adam."""
     weight_decay: float = Field(0.001, ge=0)
     """L2 penalty on the initial embeddings of each triplet."""
-    init_scale: float = Field(0.1, gt=0)
-    """Standard deviation of the initial embeddings."""
     batch_size: int | None = Field(None, ge=1)
     """Triplets a step, each of which propagates over the whole graph; by default a twelfth of an epoch, at least
     4096."""
@@ -41,7 +38,7 @@ class CompiledPropagation:
 
     def __init__(self, train: Interactions, config: LightGCNConfig, rng: np.random.Generator) -> None:
         self.train, self.config, self.graph = train, config, Graph.of(train)
-        self.base = initial_factors(rng, self.graph.n_nodes, config.embedding_size, config.init_scale)
+        self.base = np.concatenate(initial_tables(train, config, rng))
         self.first, self.second = np.zeros_like(self.base), np.zeros_like(self.base)
         self.gradient, self.penalty = np.empty_like(self.base), np.empty_like(self.base)
         self.steps = 0
@@ -113,7 +110,7 @@ class TorchPropagation(TorchGraphTraining):
         self, train: Interactions, config: LightGCNConfig, rng: np.random.Generator, device: torch.device
     ) -> None:
         graph = Graph.of(train)
-        base = initial_factors(rng, graph.n_nodes, config.embedding_size, config.init_scale)
+        base = np.concatenate(initial_tables(train, config, rng))
         super().__init__(train, config, graph, {"base": base}, rng, device)
         self.adjacency = graph.torch(device)
 
@@ -147,4 +144,9 @@ class LightGCN(GraphModel):
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
         """Weight decay must follow the training set; see BPRMF."""
-        return [{}, {"weight_decay": 0.0005}, {"weight_decay": 0.002}, {"weight_decay": 0.0002}, {"n_layers": 2}]
+        # Few users, of whom each says much, stay where they start; of a small set a pass is a single step.
+        few = {
+            "embedding_size": 128, "n_layers": 1, "weight_decay": 0.0, "init_scale": 3.0, "epoch_interactions": 30_000,
+            "input_exponent": -0.2, "output_exponent": -0.2,
+        }  # fmt: skip
+        return [{}, {"weight_decay": 0.0005}, few, {"weight_decay": 0.002}, {"n_layers": 2}]

@@ -13,7 +13,7 @@ from pydantic import FiniteFloat, PositiveFloat
 from scipy import sparse
 
 from dconrec_core.errors import TrainingError
-from dconrec_core.models._algebra import inner_products, ridge_inverse, scaled, with_history
+from dconrec_core.models._algebra import Matrix, inner_products, leverages, ridge_inverse, scaled, with_history
 from dconrec_core.models._history import item_degree_of
 from dconrec_core.models._linear import ItemSpace, LinearAutoencoder, LinearConfig, Solution, UserSpace
 from dconrec_core.models.base import State
@@ -34,11 +34,15 @@ class RidgeConfig(LinearConfig):
     """Weight of a user of the training set: the activity to minus this power, c."""
     smoothing: PositiveFloat = 1.0
     """Added to each item's popularity, ε."""
+    leverage_exponent: FiniteFloat = 0.0
+    """Weight of an item's score: (1 − h) to minus this power, d, where h, its leverage, is how much the regression's
+    prediction of the item on the training set leans on the item itself; 1 is EASE's."""
 
 
 class Ridge(LinearAutoencoder):
     """Scores x Fᵀ(FFᵀ + λI)⁻¹Y of a history x, with F = D_r^-c C D_p^-a and Y = C D_p^-b of the training set C.
 
+    With a leverage exponent d, Y's columns are divided by (1 − h)^d, h = diag(Fᵀ(FFᵀ + λI)⁻¹F).
     D_p holds the items' degrees + ε, D_r the users' + 1. Of m users with a history and n items the smaller is inverted.
     """
 
@@ -69,7 +73,10 @@ class Ridge(LinearAutoencoder):
 
         def by_items(penalty: float, last: bool) -> Solution:
             inverse = ridge_inverse(gram if last else gram.copy(), penalty, device)
-            return ItemSpace((inverse @ targets).astype(np.float32))
+            weights = inverse @ targets
+            if self.config.leverage_exponent:
+                weights *= self._by_leverage(1 - penalty * inverse.diagonal())
+            return ItemSpace(weights.astype(np.float32))
 
         return by_items
 
@@ -80,8 +87,15 @@ class Ridge(LinearAutoencoder):
         return self._by_users(with_history(history), np.asarray(state["inverse"], dtype=np.float32))
 
     def _by_users(self, rows: sparse.csr_array, inverse: FloatArray) -> Solution:
-        inputs, outputs = (matrix.astype(np.float32) for matrix in self._weighted(rows))
+        inputs, outputs = self._weighted(rows)
+        if self.config.leverage_exponent:
+            outputs = scaled(outputs, self._by_leverage(leverages(inputs, inverse.astype(np.float64))))
+        inputs, outputs = inputs.astype(np.float32), outputs.astype(np.float32)
         return UserSpace(inputs, inverse, outputs, None, {"inverse": inverse})
+
+    def _by_leverage(self, leverage: Matrix) -> Matrix:
+        """(1 − h)^-d; rounding may leave a leverage at 1."""
+        return np.asarray(np.maximum(1 - leverage, 1e-6) ** -self.config.leverage_exponent)
 
     def _weighted(self, rows: sparse.csr_array) -> tuple[sparse.csr_array, sparse.csr_array]:
         """F and Y, float64 ``[m, n_items]``."""
@@ -98,5 +112,6 @@ class Ridge(LinearAutoencoder):
             {"regularization": [1.0]},
             {"regularization": [100.0]},
             {"output_exponent": 0.3},
+            {"output_exponent": 0.4, "leverage_exponent": 0.6},
             {"input_exponent": 0.0},
         ]

@@ -17,7 +17,7 @@ from dconrec_core.models.base import EpochConfig
 from dconrec_core.models.bprmf import BPRMF
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import ScoreFunction
-from dconrec_core.training import History, run_epochs
+from dconrec_core.training import History, passes_of, run_epochs
 from dconrec_core.types import Interactions, Split
 
 ONE = Interactions.of([0], [0], 1, 3)
@@ -97,6 +97,13 @@ def test_times_are_those_of_the_whole_and_of_the_best_epoch(monkeypatch: pytest.
     assert (history.seconds_to_best, history.seconds) == (4, 10)
     history, _ = follow(losses(), {}, valid=False, epochs=3)
     assert (history.seconds_to_best, history.seconds) == (3, 3)
+
+
+@pytest.mark.parametrize(("least", "passes"), [(1, 1), (3, 3)])
+def test_an_epoch_of_a_small_set_is_several_passes(least: int, passes: int) -> None:
+    history, left = follow(constant(), {}, valid=False, epochs=4, epoch_interactions=least)
+    assert (history.best_epoch, left) == (4, 4 * passes)
+    assert (passes_of(Steps(epoch_interactions=100), 40), passes_of(Steps(), 0)) == (3, 1)
 
 
 def test_last_epoch_is_looked_at_even_off_the_beat() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dconrec_core.models._factors import spectral_rows
 from dconrec_core.models.bprmf import BPRMFConfig, Factors
 from dconrec_core.types import Interactions, Split
 
@@ -18,6 +19,32 @@ def test_loss_falls_from_that_of_a_coin_flip(planted_split: Split) -> None:
     losses = [trainer.epoch() for _ in range(40)]
     assert losses[0] == pytest.approx(np.log(2), abs=0.1)
     assert losses[-1] < 0.45
+
+
+def test_users_start_at_one_length_in_the_directions_of_their_singular_vectors(planted_split: Split) -> None:
+    train = planted_split.train.take(planted_split.train.users > 0)
+    users = spectral_rows(train, 3, np.random.default_rng(0), 0.3)
+    left = np.linalg.svd(train.csr().toarray())[0][:, :3]
+    expected = left[1:] / np.linalg.norm(left[1:], axis=1, keepdims=True) * 0.3 * np.sqrt(3)
+    np.testing.assert_allclose(users[1:] @ users[1:].T, expected @ expected.T, atol=0.05)  # up to a rotation
+    assert not users[0].any()
+
+
+def test_few_users_start_at_right_angles() -> None:
+    train = Interactions.of([0, 0, 1, 2], [0, 1, 1, 2], 3, 5)
+    users = spectral_rows(train, 8, np.random.default_rng(0), 0.3)
+    np.testing.assert_allclose(users @ users.T, 0.09 * 8 * np.eye(3), atol=1e-6)
+
+
+def test_a_started_accumulator_shortens_the_first_step(planted_split: Split) -> None:
+    moved = []
+    for first in (0.0, 1.0, 4.0):
+        config = BPRMFConfig(embedding_size=8, initial_accumulator=first)
+        trainer = Factors(planted_split.train, config, np.random.default_rng(0))
+        before = trainer.weights()["items"]
+        trainer.epoch()
+        moved.append(float(np.linalg.norm(trainer.items - before)))
+    assert moved[0] > moved[1] > moved[2]
 
 
 def test_every_epoch_has_an_order_of_its_own(planted_split: Split) -> None:

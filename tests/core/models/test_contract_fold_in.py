@@ -52,7 +52,10 @@ def test_made_up_users_are_trained_on_and_real_ones_validated(name: str, planted
     valid = RankingTask.valid(planted_split.train, planted_split.valid, inductive=True)
     history = model.fit(made_up_users(), valid, RunOptions(device="cpu", on_epoch=heard.append))
     looks = {event.epoch: event.metrics["valid_ndcg@10"] for event in heard if "valid_ndcg@10" in event.metrics}
-    assert history.best_valid == max(looks.values()) == looks[history.best_epoch]
+    assert max(looks.values()) == looks[history.best_epoch]
+    # How users are folded in is chosen last, where there is a choice; it cannot make valid worse.
+    chosen = len(getattr(model.config, "fold_in_penalty", [])) > 1
+    assert history.best_valid >= max(looks.values()) if chosen else history.best_valid == max(looks.values())
     assert valid.measure(valid.score_of(model), (10,))["ndcg@10"] == pytest.approx(history.best_valid)
     assert taste_share(model, planted_split.train, inductive=True) > 0.9
 

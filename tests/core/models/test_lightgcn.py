@@ -53,7 +53,7 @@ def test_epoch_visits_everything_once_in_batches(batch_size: int, steps: int, pl
     assert trainer.steps == steps
     train = planted_split.train
     assert sorted(visited) == list(zip(train.users.tolist(), train.items.tolist(), strict=True))
-    assert loss == pytest.approx(np.log(2), abs=0.05)  # a mean, whatever the batch
+    assert loss == pytest.approx(np.log(2), abs=0.1)  # a mean, whatever the batch
 
 
 def test_loss_falls_and_no_interaction_is_no_loss(planted_split: Split) -> None:

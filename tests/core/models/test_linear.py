@@ -33,10 +33,29 @@ def test_ease_over_users_is_ease_over_items(penalty: float) -> None:
     train = drawn(30, 40, 0.3)
     rows = with_history(train.csr())
     gram = (rows @ rows.T).toarray().astype(np.float64)
-    by_users = ease_by_users(rows, gram, penalty, CPU)
+    by_users = ease_by_users(rows, gram, penalty, CPU, np.ones(rows.shape[1]))
     by_items = ItemSpace(ease_weights(lower_gram(train), penalty, CPU))
     expected = by_items.scores(HISTORIES)(EVERYONE)
     np.testing.assert_allclose(by_users.scores(HISTORIES)(EVERYONE), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(15, 40), (60, 40)])
+def test_weighted_ease_is_ease_of_weighted_interactions_from_either_side(shape: tuple[int, int]) -> None:
+    train = drawn(*shape, 0.3)
+    model = EASE(EASEConfig(regularization=[5.0], input_exponent=0.4, output_exponent=0.1))
+    model.fit(train, None, OPTIONS)
+    popularity = train.item_degree + 1.0
+    rows = train.csr().toarray() * popularity**-0.4
+    inverse = np.linalg.inv(rows.T @ rows + 5 * np.eye(40))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    expected = HISTORIES @ (weights * popularity**0.3)
+    assert model.solution is not None
+    np.testing.assert_allclose(model.solution.scores(HISTORIES)(EVERYONE), expected, atol=1e-4)
+    again = EASE(EASEConfig(regularization=[5.0], input_exponent=0.4, output_exponent=0.1))
+    again.load_state(model.state())
+    users = np.arange(shape[0], dtype=np.int32)
+    assert again.score(users).tobytes() == model.score(users).tobytes()
 
 
 @pytest.mark.parametrize(("n_users", "kind"), [(20, UserSpace), (21, ItemSpace)])
@@ -73,10 +92,13 @@ def dense_ridge(train: Interactions, histories: np.ndarray, config: RidgeConfig)
     f = np.diag(r**-config.user_exponent) @ c @ np.diag(p**-config.input_exponent)
     y = c @ np.diag(p**-config.output_exponent)
     inverse = np.linalg.inv(f @ f.T + config.regularization[0] * np.eye(len(c)))
-    return np.asarray(histories @ f.T @ inverse @ y)
+    leverage = np.diag(f.T @ inverse @ f)
+    return np.asarray(histories @ f.T @ inverse @ y * (1 - leverage) ** -config.leverage_exponent)
 
 
-@pytest.mark.parametrize("settings", [{}, {"user_exponent": 0, "input_exponent": 0.7, "smoothing": 3}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"user_exponent": 0, "input_exponent": 0.7, "smoothing": 3}, {"leverage_exponent": 0.6}]
+)
 @pytest.mark.parametrize(("n_users", "kind"), [(41, UserSpace), (42, ItemSpace), (200, ItemSpace)])
 @pytest.mark.parametrize("penalty", [0.1, 10.0])
 def test_ridge_is_the_dense_solution_from_either_side(

@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs bench-quality bench-speed bench-scale bench-profile peers wheel clean
+.PHONY: help env demo repro report select ui test test-fast check lint format typecheck docs bench-quality bench-speed bench-scale bench-select bench-profile peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ repro: env ## the same job stage by stage with DVC, without Prefect
 
 report: env ## bring results/report.html up to date
 	@$(BIN)/dvc repro report
+
+select: env ## rank models and settings on the condensed set and on full data (minutes; after `make demo`)
+	@$(BIN)/python -m flows.selection
 
 ui: env ## the MLflow and Prefect pages, in the foreground until Ctrl-C
 	@$(BIN)/python -m flows.ui
@@ -76,6 +79,9 @@ bench-speed: env peers ## our engines beside RecBole and implicit, on the files 
 
 bench-scale: env ## time and memory at ML-20M's size (minutes)
 	@$(BIN)/python -m benchmarks.scale
+
+bench-select: env ## choosing on 0.5 % and 5 % of MovieLens-1M beside choosing on all of it, on the files in DATA (hours)
+	@$(BIN)/python -m benchmarks.selection --data $(DATA)
 
 bench-profile: env ## where the engines' time goes, one table each (a minute)
 	@$(BIN)/python -m benchmarks.profile --data $(DATA)

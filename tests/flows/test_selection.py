@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,7 @@ def run(monkeypatch, tmp_path, root, prefect_server, planted_split):
     from flows import selection as module
     from flows.params import write_changes
     from tasks import selection as task
+    from tasks import selection_tracking as tracking
     from tasks.params import CondenseParams
     from tasks.workspace import Workspace
 
@@ -33,7 +35,7 @@ def run(monkeypatch, tmp_path, root, prefect_server, planted_split):
     write_changes(tmp_path, {"select.grid": {"ease": {"regularization": [[1.0], [10.0]]}}})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "check_names", lambda params: None)
-    monkeypatch.setattr(module, "RETRY_SECONDS", [0])
+    monkeypatch.setattr(tracking, "track_selection", lambda *_: "run-1")
 
     def run(versions, train, condensed=True):
         if condensed:
@@ -69,6 +71,21 @@ def test_without_the_set_that_is_asked_for_nothing_is_trained(run, versions, con
 def test_a_stage_after_condense_may_be_stale(run):
     state = run(Versions("evaluate", "report"), lambda *_: Measured(0.1, 0.1, 0.1, 1.0))
     assert state.is_completed(), state.message
+    assert state.message == "4 trained, 0 from earlier runs; MLflow run run-1 in dconrec-selection"
+
+
+def test_what_is_trained_and_written_outlasts_a_tracker_that_refuses(run, monkeypatch):
+    from tasks import selection_tracking as tracking
+    from tasks.tracking import TrackingError
+
+    def refuse(*_):
+        raise TrackingError("MLflow does not answer")
+
+    monkeypatch.setattr(tracking, "track_selection", refuse)
+    state = run(Versions(), lambda *_: Measured(0.1, 0.1, 0.1, 1.0))
+    assert (state.name, state.message) == ("Stopped", "track: MLflow does not answer")
+    assert len(json.loads(Path("results/selection.rows.json").read_text())) == 4
+    assert Path("results/selection.html").is_file()
 
 
 def test_the_first_failure_stops_the_rest_in_one_line(run):

@@ -27,7 +27,7 @@ GRID: Grid = {
     "ngcf": {"n_layers": [1, 3]},
     "xsimgcl": {"contrast_weight": [0.02, 0.2, 1.0]},
     "ease": {"regularization": [[3.0], [30.0], [300.0], [3000.0]]},
-    "ridge": {"output_exponent": [0.0, 0.5], "regularization": [[1.0], [10.0], [100.0]]},
+    "ridge": {"output_exponent": [0.0, 0.5], "regularization": [[0.1], [1.0], [10.0]]},
     "multvae": {"kl_weight": [0.0, 0.2, 1.0]},
 }
 """Good and bad settings of every model, so that there is something to rank; minutes in all on MovieLens-100K."""

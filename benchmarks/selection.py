@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ class Benchmark:
         for one in self.configurations:
             for side, (name, share) in zip(sides, ((condenser, ratio), ("", 1.0)), strict=True):
                 case = source.case(one, name, share)
-                row = self._row(case, lambda one=one, name=name, share=share: source.measure(one, name, share))
+                row = self._row(case, partial(source.measure, one, name, share))
                 side[one.name] = _measured(row)
                 facts = row if name else facts
         found = asdict(rank_agreement(*sides))

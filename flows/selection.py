@@ -61,13 +61,16 @@ class Job:
     def train(self, training: Training) -> State[Any]:
         """Do one training, unless an earlier run did."""
         if measured := self.selection.finished(training):
-            self.console.skip(training.name, f"{described(measured)}, from an earlier run")
+            self.console.skip(self._label(training), f"{described(measured)}, from an earlier run")
             return Completed(name=KEPT, message=described(measured))
-        self.console.begin(training.name, "")
+        self.console.begin(self._label(training), "")
         measured = self.selection.measure(training)
         self.console.end(described(measured))
         get_run_logger().info("%s: %s, %.2f s", training.name, described(measured), measured.seconds)
         return Completed(message=described(measured))
+
+    def _label(self, training: Training) -> str:
+        return training.name.ljust(max(len(one.name) for one in self.trainings))
 
     def _epoch(self, event: EpochEvent, /) -> None:
         # No progress artifact here: it is a request to the server, and the clock of the training is running.

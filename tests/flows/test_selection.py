@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -145,7 +146,7 @@ def test_killed_half_way_it_goes_on_and_ends_in_files_prefect_and_mlflow(project
     new = 2 * N_CONFIGURATIONS - len(before)
     assert f"\n{new} trained, {len(before)} from earlier runs; MLflow run " in said.stdout
     assert said.stderr.count("from an earlier run") == len(before)
-    assert "[12/12] ease regularization 50 on full valid NDCG@10" in said.stderr
+    assert re.search(r"^\[12/12\] ease regularization 50 on full +valid NDCG@10 0\.\d{4} ", said.stderr, flags=re.M)
     assert "Traceback" not in said.stderr
     for words in ("6 configurations", "random-users (inductive, ", "Kendall's tau", "regret", "results/selection.html"):
         assert words in said.stdout
@@ -173,11 +174,9 @@ def test_killed_half_way_it_goes_on_and_ends_in_files_prefect_and_mlflow(project
 
 
 def test_it_says_in_one_line_what_is_wrong_before_anything_runs(project):
-    for change, words in (
-        ("select.grid={ease: {regularisation: [[1]]}}", "did you mean 'regularization'?"),
-        ("select.seeds=1", "select.seeds is not a setting; did you mean 'seed'?"),
-    ):
-        said = selection(project, change)
-        assert said.returncode == 1
-        assert words in said.stderr.splitlines()[-1]
-        assert "Traceback" not in said.stderr
+    said = selection(project, "select.seeds=1")
+    assert said.returncode == 1
+    assert said.stderr.splitlines()[-1].endswith(
+        "select.seeds is not a setting; did you mean 'seed'? valid names: experiment, grid, seed"
+    )
+    assert "Traceback" not in said.stderr

@@ -17,7 +17,8 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo repro report ui test test-fast check lint format typecheck docs headline bench-quality bench-speed bench-scale bench-profile peers wheel clean
+.PHONY: help env demo repro report select ui test test-fast check lint format typecheck docs headline bench-quality bench-ablation \
+  bench-held-out bench-select bench-speed bench-scale bench-profile peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ repro: env ## the same job stage by stage with DVC, without Prefect
 
 report: env ## bring results/report.html up to date
 	@$(BIN)/dvc repro report
+
+select: env ## rank models and settings on the condensed set and on full data (minutes; after `make demo`)
+	@$(BIN)/python -m flows.selection
 
 ui: env ## the MLflow and Prefect pages, in the foreground until Ctrl-C
 	@$(BIN)/python -m flows.ui
@@ -74,11 +78,20 @@ headline: env ## 0.5 % of ML-1M against all of it, from the files in DATA or the
 bench-quality: env ## every figure of quality.json, from the files in DATA (hours; goes on where it stopped)
 	@$(BIN)/python -m benchmarks.quality --data $(DATA)
 
+bench-ablation: env ## what each part of synthetic-users is worth, on ML-1M from DATA (half an hour)
+	@$(BIN)/python -m benchmarks.ablation --data $(DATA)
+
+bench-held-out: env ## users kept out of everything, on ML-1M from DATA (half an hour)
+	@$(BIN)/python -m benchmarks.held_out --data $(DATA)
+
 bench-speed: env peers ## our engines beside RecBole and implicit, on the files in DATA (hours)
 	@$(BIN)/python -m benchmarks.speed --data $(DATA)
 
 bench-scale: env ## time and memory at ML-20M's size (minutes)
 	@$(BIN)/python -m benchmarks.scale
+
+bench-select: env ## choosing on 0.5 % and 5 % of MovieLens-1M beside choosing on all of it, on the files in DATA (hours)
+	@$(BIN)/python -m benchmarks.selection --data $(DATA)
 
 bench-profile: env ## where the engines' time goes, one table each (a minute)
 	@$(BIN)/python -m benchmarks.profile --data $(DATA)

@@ -141,6 +141,30 @@ def scale() -> str:
     return f"{_markdown(heads, lines)}\n\n{shape} (`make bench-scale`).{growth}"
 
 
+def selection() -> str:
+    """Every condensed set: how well configurations rank on it, what the choice is worth, and the time of both sides."""
+    rows = [row for row in _rows("selection") if row["kind"] == "selection"]
+    if not rows:
+        return _none_yet("selection.json", "make bench-select")
+    heads = ["dataset", "condenser", "ratio", "inductive", "seed", "τ, valid", "τ, test", "regret", "by lot", "time"]
+    lines = [
+        [
+            row["dataset"],
+            f"`{row['condenser']}`",
+            f"{100 * row['ratio']:.3g} %",
+            "yes" if row["inductive"] else "no",
+            str(row["seed"]),
+            *(_or_dash(row[name], "{:.2f}") for name in ("kendall_tau", "kendall_tau_test")),
+            *(_or_dash(row[name] and 100 * row[name], "{:.1f} %") for name in ("regret", "regret_at_random")),
+            _or_dash(row["time_ratio"], "{:.1f} ×"),
+        ]
+        for row in rows
+    ]
+    counts = " or ".join(map(str, _distinct(rows, "n_configurations")))
+    note = f"{counts} configurations, one thread; time: full data over condensed set (`make bench-select`)."
+    return f"{_markdown(heads, lines)}\n\n{note}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "headline": headline,
     "inductive": inductive,
@@ -148,6 +172,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "reference": reference,
     "speed": speed,
     "scale": scale,
+    "selection": selection,
 }
 """Name in ``<!-- table:NAME -->`` → the Markdown between the markers."""
 
@@ -187,6 +212,10 @@ def _spread(rows: Sequence[Row], key: str) -> str:
     if not values:
         return "–"
     return f"{fmean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def _or_dash(value: float | None, write: str) -> str:
+    return "–" if value is None else write.format(value).replace("-", "−")
 
 
 def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

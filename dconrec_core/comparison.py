@@ -1,6 +1,6 @@
 """Train one model on several sets side by side, every side tuned on valid by the same search (docs/evaluation.md)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,11 +57,40 @@ def train_and_measure(
         inductive: Whether real users are folded in from their training histories, on valid and on test.
     """
     entry = lookup(MODELS, model, "evaluate.models")
+    steps = entry.build(entry.config_class()).search_space()[:trials]
+    # The configured settings replace the defaults; the search's own steps come on top of them.
+    candidates = [{**settings, **step} for step in steps]
+    return train_best(model, candidates, train, split, options, reference, inductive, where=f"evaluate.models.{model}")
+
+
+def train_best(
+    model: str,
+    candidates: Sequence[Mapping[str, Any]],
+    train: Interactions,
+    split: Split,
+    options: RunOptions,
+    reference: Trained | None = None,
+    inductive: bool = False,
+    *,
+    where: str,
+) -> Trained:
+    """Fit ``model`` with each of ``candidates``, keep the best on valid and measure that one on test.
+
+    Args:
+        model: Name in ``MODELS``.
+        candidates: What departs from the model's defaults, one a training.
+        train: See ``train_and_measure``, as for all that follow.
+        split: See there.
+        options: See there.
+        reference: See there.
+        inductive: See there.
+        where: Path of the settings in the configuration, for messages.
+    """
+    entry = lookup(MODELS, model, where)
     valid, test = RankingTask.valid(split.train, split.valid, inductive), RankingTask.test(split, inductive)
     tried: list[tuple[Recommender, History]] = []
-    for step in entry.build(entry.config_class()).search_space()[:trials]:
-        # The configured settings replace the defaults; the search's own steps come on top of them.
-        candidate = entry.build(entry.configure(f"evaluate.models.{model}", {**settings, **step}))
+    for settings in candidates:
+        candidate = entry.build(entry.configure(where, settings))
         tried.append((candidate, candidate.fit(train, valid, options)))
     chosen, history = max(tried, key=lambda trial: trial[1].best_valid)
     metrics = test.measure(test.score_of(chosen), CUTOFFS)

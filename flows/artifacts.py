@@ -1,7 +1,7 @@
 """What a flow run leaves in Prefect's UI: how far it is, the table of results, where the report lies."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 from uuid import UUID
 
@@ -21,11 +21,16 @@ UPDATE_SECONDS = 3.0
 
 
 class ProgressBar:
-    """One progress artifact for the whole flow: stages that are over, plus the share of the running one."""
+    """One progress artifact for the whole flow: stages that are over, plus the share of the running one.
 
-    def __init__(self, total: int) -> None:
+    Args:
+        total: Stages there are.
+        what: What a stage is called.
+    """
+
+    def __init__(self, total: int, what: str = "stages") -> None:
         self._total, self._done, self._updated = total, 0, 0.0
-        created = create_progress_artifact(progress=0.0, key="progress", description="stages that are over")
+        created = create_progress_artifact(progress=0.0, key="progress", description=f"{what} that are over")
         self._id = cast(UUID, created)  # outside an event loop it is no coroutine
 
     def epoch(self, event: EpochEvent, /) -> None:
@@ -51,3 +56,13 @@ def publish_results(rows: Sequence[Sequence[str]], files: Workspace) -> None:
         description="Trained on the condensed set and on what it is compared with; test split, mean over seeds",
     )
     create_link_artifact(link=files.report.resolve().as_uri(), link_text="report.html", key="report")
+
+
+def publish_selection(rows: Sequence[Mapping[str, str]], files: Workspace) -> None:
+    """The table of configurations and a link to the page."""
+    create_table_artifact(
+        table=[dict(row) for row in rows],
+        key="selection",
+        description="NDCG@10 of each configuration, trained on the condensed set and on full data",
+    )
+    create_link_artifact(link=files.selection_page.resolve().as_uri(), link_text="selection.html", key="selection-page")

@@ -4,29 +4,27 @@ Prefect decides when a stage runs, retries and shows; DVC decides what is stale 
 """
 
 import json
-import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from dconrec_core.errors import ConfigError
 from dconrec_core.options import EpochEvent, RunOptions
+from flows.alone import alone
 from flows.artifacts import ProgressBar, publish_results
-from flows.console import Console, hush
-from flows.env import ROOT
-from flows.failure import INTERRUPTED, USER_ERRORS, may_pass, one_line
-from flows.params import check_names, parse_changes, read_params, write_changes
+from flows.command import command
+from flows.console import Console
+from flows.failure import USER_ERRORS, one_line
+from flows.params import check_names, read_params, write_changes
 from flows.results import draw, read_results, table
 from flows.stages import BY_NAME, STAGES, Stage
+from flows.states import STOPPED, TIMED_OUT, UNREACHABLE, failed
 from tasks.naming import run_name
 from tasks.params import PipelineParams
 from tasks.versioning import Versions
@@ -34,8 +32,6 @@ from tasks.workspace import Workspace
 
 FRESH, RESTORED = "Fresh", "Restored"
 """States of a stage that did not run: nothing to do, or its outputs were in DVC's cache."""
-STOPPED, UNREACHABLE, TIMED_OUT = "Stopped", "Unreachable", "TimedOut"
-"""States of a failure that is not a bug: for good, of something that may answer the next time, and Prefect's own."""
 
 RETRY_SECONDS: list[float] = [5, 30]
 
@@ -94,7 +90,7 @@ def run_stage(name: str, job: Job) -> State[Any]:
     try:
         return job.run(BY_NAME[name])
     except USER_ERRORS as error:
-        return Failed(name=UNREACHABLE if may_pass(error) else STOPPED, message=f"{name}: {one_line(error)}")
+        return failed(name, error)
 
 
 def as_task(stage: Stage) -> Task[..., State[Any]]:
@@ -125,7 +121,7 @@ def pipeline(changes: dict[str, Any] | None = None) -> State[Any]:
         changes: Keys of ``params.yaml`` to set first, for instance ``{"condense.ratio": 0.1}``.
     """
     try:
-        with _alone(), Versions(Path()) as versions:
+        with alone(), Versions(Path()) as versions:
             if changes:
                 write_changes(Path(), changes)
             return _run_stages(Job(read_params(Path()), versions))
@@ -145,21 +141,6 @@ def _run_stages(job: Job) -> State[Any]:
         did += [stage.name] if state.name != FRESH else []
     publish_results(table(read_results(job.files)), job.files)
     return Completed(message=f"did {', '.join(did)}" if did else "nothing to do: every stage is up to date")
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Two pipelines in one folder would write the same files."""
-    lock = FileLock(Path(".dvc/tmp/pipeline.lock"))
-    try:
-        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigError("another pipeline runs in this folder; wait for it, or work in a second clone") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def summary(files: Workspace) -> str:
@@ -182,26 +163,7 @@ def summary(files: Workspace) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run the flow in this process; exit code 0 when every stage is done or fresh."""
-    os.chdir(ROOT)  # so that messages name paths as the project does
-    hush()
-    try:
-        changes = parse_changes(arguments)
-        read_params(Path(), changes)  # before a server is started for nothing
-        Versions(Path()).close()
-        state = pipeline(changes or None, return_state=True)
-        if state.is_completed():
-            print(summary(Workspace()))
-            print(f"\n{state.message}")
-            return 0
-        if state.name != STOPPED:
-            state.result()
-        print(state.message, file=sys.stderr)
-    except USER_ERRORS as error:
-        print(one_line(error), file=sys.stderr)
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        return 130
-    return 1
+    return command(pipeline, arguments, summary)
 
 
 if __name__ == "__main__":

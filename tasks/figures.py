@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: numbers in, the same markup out every time; colours come from the page's style sheet."""
+"""Lines and points as inline SVG: numbers in, the same markup out every time; colours come from the page's own CSS."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,11 +13,15 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 22, 26, 46  # room around the plot, in units of t
 
 @dataclass(frozen=True)
 class Series:
-    """One line. ``style`` is a CSS class of the page, so that a thing has the same colour in every figure."""
+    """One line, or points that nothing joins.
+
+    ``style`` is a CSS class of the page, so that a thing has the same colour in every figure.
+    """
 
     name: str
     style: str
     points: Sequence[Point]
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def line_chart(
         *_y_axis(y, y_ticks, y_scale, width),
         *_x_axis(x, x_ticks, x_scale, width, height),
         *(_reference(*reference, y_scale, width) if reference else ()),
-        *(_line(one, points, x_scale, y_scale) for one, points in drawn),
+        *(_line(one, points, x_scale, y_scale) for one, points in drawn if one.joined),
     ]
     if markers:
         parts += [_dot(one, point, x, y, x_scale, y_scale) for one, points in drawn for point in points]

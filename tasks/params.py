@@ -88,6 +88,17 @@ class RegistrationParams(Config):
     gate: GateParams = Field(default_factory=GateParams)
 
 
+class SelectParams(Config):
+    """Configurations that the flow ``selection`` ranks on the condensed set and on full data; no stage uses them."""
+
+    grid: dict[str, dict[str, list[Any]]] | None = None
+    """Model → setting → values, all combinations of which are trained; None for ``dconrec_core.selection.GRID``."""
+    seed: int = Field(0, ge=0)
+    """Of the trainings."""
+    experiment: str = "dconrec-selection"
+    """MLflow experiment."""
+
+
 class PipelineParams(Config):
     """The whole of ``params.yaml``."""
 
@@ -102,6 +113,7 @@ class PipelineParams(Config):
     condense: CondenseParams
     evaluate: EvaluateParams
     registration: RegistrationParams = Field(default_factory=RegistrationParams)
+    select: SelectParams = Field(default_factory=SelectParams)
 
     @field_validator("device", mode="before")
     @classmethod

@@ -3,7 +3,6 @@
 All is read from the files of the stages before, so both drivers leave the same and no other stage needs a tracker.
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from tasks.gate import Outcome, judge
 from tasks.naming import model_name, run_name
 from tasks.params import PipelineParams
 from tasks.summary import POPULARITY_RANKER, Result, summarise
+from tasks.tracked_data import data_inputs
 from tasks.tracking import DataInput, Run, Tracker
 from tasks.workspace import Workspace
 
@@ -53,7 +53,7 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
         _log_data(run, files, card, params.dataset.name)
         _log_results(run, files, results, card, timings)
         for training in _trainings(files, evaluation, timings):
-            _log_training(tracker, run, training, _inputs(files, card, params.dataset.name))
+            _log_training(tracker, run, training, data_inputs(files, card, params.dataset.name))
         _log_teacher(tracker, run, files, params)
         _log_files(run, files)
         run.flush()
@@ -90,13 +90,13 @@ def _tags(params: PipelineParams, card: Mapping[str, Any], outcomes: list[Outcom
 
 
 def _log_settings(run: Run, params: PipelineParams, timings: Mapping[str, Mapping[str, Any]]) -> None:
-    run.params(_flat(params.model_dump(exclude={"device"})))
+    run.params(_flat(params.model_dump(exclude={"device", "select"})))  # how to run, and a flow of its own
     devices = {timing["device"] for timing in timings.values() if "device" in timing}
     run.tags({"device": ", ".join(sorted(devices)) or "unknown"})
 
 
 def _log_data(run: Run, files: Workspace, card: Mapping[str, Any], dataset: str) -> None:
-    run.datasets(list(_inputs(files, card, dataset).values()))
+    run.datasets(list(data_inputs(files, card, dataset).values()))
     for name, folder in (("ratings", files.validated), ("prepared", files.split)):
         checks = _json(folder / "checks.json", optional=True)
         run.metrics(
@@ -104,20 +104,6 @@ def _log_data(run: Run, files: Workspace, card: Mapping[str, Any], dataset: str)
         )
         for reason, count in checks.get("quarantined", {}).items():
             run.tags({f"quarantined.{_key(reason)}": count})
-
-
-def _inputs(files: Workspace, card: Mapping[str, Any], dataset: str) -> dict[str, DataInput]:
-    train = files.split / "train.parquet"
-    split = _json(files.split / "split.json")
-    return {
-        "full": DataInput(
-            dataset, _sha256(train), train, "training", split["n_train"], split["n_users"], split["n_items"]
-        ),
-        "condensed": DataInput(
-            *(f"{dataset}-condensed", card["sha256"], files.condensed, "condensed"),
-            *(card["n_interactions"], card["n_users"], card["n_items"]),
-        ),
-    }
 
 
 def _log_results(
@@ -260,11 +246,6 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _key(text: str) -> str:
     """As a part of a tag's name: letters, digits and single underscores."""
     return "_".join("".join(char if char.isalnum() else " " for char in text).split())[:200]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _version(package: str) -> str:

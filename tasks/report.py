@@ -1,7 +1,6 @@
 """report: everything the pipeline wrote, as one HTML page that needs nothing else to be read."""
 
 import json
-import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -10,25 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dconrec_core import __version__
 from dconrec_core.atomic import write_text
 from dconrec_core.data.io import read_part, read_table
 from dconrec_core.errors import DataError
-from tasks.figures import swatch
+from tasks.page import render_page
 from tasks.report_history import typical_history
-from tasks.report_panels import (
-    percent,
-    popularity_figure,
-    ratio_figure,
-    search_figure,
-    spread,
-    style_of,
-    training_figure,
-)
+from tasks.report_panels import popularity_figure, ratio_figure, search_figure, spread, training_figure
 from tasks.report_users import user_base
-from tasks.summary import MODEL_LABELS, POPULARITY_RANKER, Result, summarise
+from tasks.summary import POPULARITY_RANKER, Result, summarise
 from tasks.workspace import Workspace
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "prefect", "mlflow", "dvc", "great_expectations")
@@ -79,7 +69,7 @@ def report(files: Workspace, out: Path) -> None:
         "training": training_figure(_read_csv(files.curves, columns=("training_set", "model", "seed")), results),
         "search": search_figure(_read_csv(files.search_history), card["budget"]),
     }
-    write_text(out, _environment().get_template("report_template.html").render(context))
+    write_text(out, render_page("report_template.html", context))
 
 
 def verdicts(results: list[Result]) -> list[dict[str, Result | None]]:
@@ -161,45 +151,3 @@ def _read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
 
 def _read_parquet(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
     return read_table(path) if path.is_file() else pd.DataFrame(columns=list(columns))
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(swatch=swatch, style_of=style_of)
-    environment.filters.update(
-        count=_or_dash("{:,.0f}".format),
-        metric=_or_dash("{:.4f}".format),
-        percent=_or_dash(percent),
-        percent1=_or_dash(lambda value: f"{value * 100:.1f}\N{NO-BREAK SPACE}%"),
-        seconds=_or_dash(_seconds),
-        times=_or_dash(lambda value: f"{value:.1f}\N{NO-BREAK SPACE}×"),
-        break_even=_or_dash(lambda value: "never" if math.isinf(value) else f"{value:,.1f}"),
-        plain=_plain,
-        model=lambda name: MODEL_LABELS.get(name, name),
-    )
-    return environment
-
-
-def _or_dash(write: Any) -> Any:
-    return lambda value: "–" if value is None else write(value)
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.2f}\N{NO-BREAK SPACE}s" if value < 10 else f"{value:,.0f}\N{NO-BREAK SPACE}s"
-
-
-def _plain(value: Any) -> str:
-    """A JSON value as text for people."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(content)}" for key, content in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "yes" if value is True else "no" if value is False else str(value)

@@ -17,7 +17,15 @@ LABELS = {
     "popularity": "Most popular pairs",
     "teacher-top": "Teacher's best",
 }
-MODEL_LABELS = {"bprmf": "BPRMF", "lightgcn": "LightGCN", "ease": "EASE", "ngcf": "NGCF", "xsimgcl": "XSimGCL"}
+MODEL_LABELS = {
+    "bprmf": "BPRMF",
+    "lightgcn": "LightGCN",
+    "ngcf": "NGCF",
+    "xsimgcl": "XSimGCL",
+    "ease": "EASE",
+    "ridge": "Ridge",
+    "multvae": "MultVAE",
+}
 POPULARITY_RANKER = "popularity"
 """The model of the rows that rank by popularity alone: a floor, nothing is trained."""
 

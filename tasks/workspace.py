@@ -90,6 +90,26 @@ class Workspace:
         """register: which model version, which run, and what the gate decided."""
         return self.root / "results/registration.json"
 
+    @property
+    def selection_rows(self) -> Path:
+        """selection: every training that is finished, so that none is done twice."""
+        return self.root / "results/selection.rows.json"
+
+    @property
+    def selection(self) -> Path:
+        """selection: both rankings, how well they agree and what the choice is worth."""
+        return self.root / "results/selection.json"
+
+    @property
+    def selection_table(self) -> Path:
+        """selection: the same, one row a configuration."""
+        return self.root / "results/selection.csv"
+
+    @property
+    def selection_page(self) -> Path:
+        """selection: the same as one self-contained page."""
+        return self.root / "results/selection.html"
+
     def timing(self, stage: str) -> Path:
         """Seconds a stage measured. Apart from every other output, since no two runs give the same."""
         return self.root / f"results/timings/{stage}.json"

@@ -65,6 +65,11 @@ def pipeline(folder: Path, *arguments: str, **settings: str) -> subprocess.Compl
     return call(folder, sys.executable, "-m", "flows.pipeline", *arguments, check=False, settings=settings)
 
 
+def selection(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """``python -m flows.selection``, whatever its exit code."""
+    return call(folder, sys.executable, "-m", "flows.selection", *arguments, check=False)
+
+
 def stage(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     """``python -m flows.stage NAME``, whatever its exit code."""
     return call(folder, sys.executable, "-m", "flows.stage", name, check=False)

@@ -71,3 +71,9 @@ def test_text_is_escaped():
     assert "<x>" not in svg
     assert svg.count("</svg>") == 1
     assert 's-"x' not in svg
+
+
+def test_points_that_nothing_joins_are_dots_alone():
+    svg = line_chart("t", [Series("s", "ease marked", [(0, 0), (10, 1)], joined=False)], *PLAIN, markers=True)
+    assert svg.count('<circle class="dot s-ease marked"') == 2
+    assert 'class="line' not in svg

@@ -1,0 +1,217 @@
+"""Choose a model and its settings on a condensed set, and see what that choice is worth on full data."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from dconrec_core.comparison import train_best
+from dconrec_core.errors import ConfigError, DataError, TrainingError
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.models import MODELS
+from dconrec_core.options import RunOptions
+from dconrec_core.registry import lookup
+from dconrec_core.types import Interactions, Split
+
+Grid = Mapping[str, Mapping[str, Sequence[Any]]]
+"""Model → setting → values; a model's configurations are all combinations of its settings' values."""
+
+GRID: Grid = {
+    "bprmf": {"embedding_size": [8, 64], "learning_rate": [0.02, 0.1], "weight_decay": [0.002, 0.02]},
+    "lightgcn": {"n_layers": [1, 3], "weight_decay": [0.0001, 0.01]},
+    "ngcf": {"n_layers": [1, 3]},
+    "xsimgcl": {"contrast_weight": [0.02, 0.2, 1.0]},
+    "ease": {"regularization": [[3.0], [30.0], [300.0], [3000.0]]},
+    "ridge": {"output_exponent": [0.0, 0.5], "regularization": [[0.1], [1.0], [10.0]]},
+    "multvae": {"kl_weight": [0.0, 0.2, 1.0]},
+}
+"""Good and bad settings of every model, so that there is something to rank; minutes in all on MovieLens-100K."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One model with what departs from its defaults."""
+
+    model: str
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others of a grid: ``lightgcn n_layers 3, weight_decay 0.01``."""
+        return f"{self.model} {', '.join(f'{key} {_short(value)}' for key, value in self.settings.items())}".strip()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one side shows of a configuration, and what that takes.
+
+    Attributes:
+        valid: Validation NDCG@10, the only figure a choice is made by; 0 where training failed.
+        test: Test NDCG@10.
+        recall: Test Recall@20.
+        seconds: Wall time of the training, validation included and test not: what a choice costs.
+        best_epoch: The epoch whose weights were kept.
+        failure: Why training failed; empty where it did not.
+    """
+
+    valid: float
+    test: float
+    recall: float
+    seconds: float
+    best_epoch: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well the condensed side stands in for full data when configurations are compared.
+
+    Attributes:
+        n_configurations: How many were ranked.
+        kendall_tau: Kendall's τ-b between validation NDCG@10 on the condensed side and on full data; None where a side
+            ranks nothing, all its figures being equal.
+        kendall_tau_test: The same between validation NDCG@10 on the condensed side and *test* NDCG@10 on full data.
+        regret: Test NDCG@10, trained on full data, of ``chosen``: its shortfall against that of ``best``, as a share of
+            the latter. Negative where the choice does better on test; None where the latter is 0.
+        regret_at_random: Its mean over all configurations: the regret of a choice by lot.
+        chosen: The best on valid on the condensed side; of equals the first.
+        best: The best on valid on full data; of equals the first.
+        seconds_condensed: Wall time of all trainings on the condensed side.
+        seconds_full: Wall time of all trainings on full data.
+        time_ratio: The latter over the former.
+    """
+
+    n_configurations: int
+    kendall_tau: float | None
+    kendall_tau_test: float | None
+    regret: float | None
+    regret_at_random: float | None
+    chosen: str
+    best: str
+    seconds_condensed: float
+    seconds_full: float
+    time_ratio: float | None
+
+
+def configurations(grid: Grid, where: str = "select.grid") -> list[Configuration]:
+    """Every configuration of a grid, checked; models and values in the order given.
+
+    Args:
+        grid: Model → setting → values.
+        where: Its path in the configuration, for messages.
+
+    Raises:
+        ConfigError: A model or a setting is unknown, a value is not allowed or occurs twice, or there are fewer than
+            two configurations.
+    """
+    found = list(_combinations(grid))
+    for one in found:
+        lookup(MODELS, one.model, where).configure(f"{where}.{one.model}", one.settings)
+    names = [one.name for one in found]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise ConfigError(f"{where} holds {twice!r} twice; name each value once")
+    if len(found) < 2:
+        raise ConfigError(
+            f"{where} holds {len(found)} configurations, a ranking needs 2; give models of {', '.join(sorted(MODELS))} "
+            "more values"
+        )
+    return found
+
+
+def train_once(
+    configuration: Configuration, train: Interactions, split: Split, options: RunOptions, inductive: bool = False
+) -> Measured:
+    """Train a configuration on one side and measure it, as that side's user would see it.
+
+    A training that fails (a loss that is not finite) ranks last, like any other bad choice of settings.
+
+    Args:
+        configuration: Model and settings.
+        train: The side's training set: the split's own, or a condensed one.
+        split: Where valid and test come from.
+        options: Seed, device, label, listener, checkpoints.
+        inductive: Whether the set has users of its own, and real ones are folded in.
+    """
+    model, settings = configuration.model, configuration.settings
+    warm_up(model, inductive)
+    started = time.perf_counter()
+    try:
+        trained = train_best(
+            model, [settings], train, split, options, inductive=inductive, where=f"select.grid.{model}"
+        )
+    except TrainingError as error:
+        return Measured(0.0, 0.0, 0.0, time.perf_counter() - started, failure=str(error))
+    history, metrics = trained.history, trained.metrics
+    return Measured(history.best_valid, metrics["ndcg@10"], metrics["recall@20"], history.seconds, history.best_epoch)
+
+
+@cache
+def warm_up(model: str, inductive: bool) -> None:
+    """Load the compiled code that a model needs, so that no configuration is charged for being the first."""
+    entry, pairs = MODELS[model], np.arange(12)
+    train, valid = (Interactions.of(pairs, (pairs + shift) % 12, 12, 12) for shift in (0, 1))
+    one_epoch = {"epochs": 1} if "epochs" in entry.config_class.model_fields else {}
+    recommender = entry.build(entry.configure("warm-up", one_epoch))
+    recommender.fit(train, RankingTask.valid(train, valid, inductive), RunOptions(device="cpu"))
+
+
+def rank_agreement(condensed: Mapping[str, Measured], full: Mapping[str, Measured]) -> Agreement:
+    """Compare the two rankings of the same configurations.
+
+    Args:
+        condensed: What each showed on the condensed side, by name.
+        full: The same on full data.
+
+    Raises:
+        DataError: The sides hold other configurations, or fewer than two.
+    """
+    if set(condensed) != set(full):
+        name = sorted(set(condensed) ^ set(full))[0]
+        raise DataError(f"{name!r} was trained on one side alone; both must hold the same configurations")
+    if len(condensed) < 2:
+        raise DataError(f"{len(condensed)} configurations were trained, a ranking needs 2")
+    names = list(condensed)
+    seen = [condensed[name].valid for name in names]
+    chosen = max(names, key=lambda name: condensed[name].valid)
+    best = max(names, key=lambda name: full[name].valid)
+    reached, reachable = full[chosen].test, full[best].test
+    mean = float(np.mean([full[name].test for name in names]))
+    seconds = [sum(one.seconds for one in side.values()) for side in (condensed, full)]
+    return Agreement(
+        n_configurations=len(names),
+        kendall_tau=_tau(seen, [full[name].valid for name in names]),
+        kendall_tau_test=_tau(seen, [full[name].test for name in names]),
+        regret=_shortfall(reached, reachable),
+        regret_at_random=_shortfall(mean, reachable),
+        chosen=chosen,
+        best=best,
+        seconds_condensed=seconds[0],
+        seconds_full=seconds[1],
+        time_ratio=seconds[1] / seconds[0] if seconds[0] else None,
+    )
+
+
+def _combinations(grid: Grid) -> Iterator[Configuration]:
+    for model, settings in grid.items():
+        for values in product(*settings.values()):
+            yield Configuration(model, dict(zip(settings, values, strict=True)))
+
+
+def _tau(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Kendall's τ-b, which corrects for ties; undefined where all are tied."""
+    if len(set(one)) < 2 or len(set(other)) < 2:
+        return None
+    return float(kendalltau(one, other).statistic)
+
+
+def _shortfall(reached: float, reachable: float) -> float | None:
+    return (reachable - reached) / reachable if reachable else None
+
+
+def _short(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,53 @@
+"""A flow as a command: ``KEY=VALUE`` in, a summary and an exit code out."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prefect.client.schemas.objects import State
+
+from flows.console import hush
+from flows.env import ROOT
+from flows.failure import INTERRUPTED, USER_ERRORS, one_line
+from flows.params import parse_changes, read_params
+from flows.states import STOPPED
+from tasks.versioning import Versions
+from tasks.workspace import Workspace
+
+
+def command(
+    flow: Callable[..., State[Any]],
+    arguments: list[str],
+    summary: Callable[[Workspace], str],
+    interrupted: str = INTERRUPTED,
+) -> int:
+    """Run a flow in this process; exit code 0 when it is complete.
+
+    Args:
+        flow: Takes changes of ``params.yaml``, or None.
+        arguments: ``KEY=VALUE``, each a change.
+        summary: What is printed at the end.
+        interrupted: What is printed after Ctrl-C.
+    """
+    os.chdir(ROOT)  # so that messages name paths as the project does
+    hush()
+    try:
+        changes = parse_changes(arguments)
+        read_params(Path(), changes)  # before a server is started for nothing
+        Versions(Path()).close()
+        state = flow(changes or None, return_state=True)
+        if state.is_completed():
+            print(summary(Workspace()))
+            print(f"\n{state.message}")
+            return 0
+        if state.name != STOPPED:
+            state.result()
+        print(state.message, file=sys.stderr)
+    except USER_ERRORS as error:
+        print(one_line(error), file=sys.stderr)
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
+    return 1

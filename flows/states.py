@@ -1,0 +1,16 @@
+"""How tasks and flows fail for a reason that is not a bug: a state with one line and no traceback."""
+
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
+
+from flows.failure import may_pass, one_line
+
+STOPPED, UNREACHABLE, TIMED_OUT = "Stopped", "Unreachable", "TimedOut"
+"""States of a failure that is not a bug: for good, of something that may answer the next time, and Prefect's own."""
+
+
+def failed(what: str, error: BaseException) -> State[Any]:
+    """The state of a task called ``what``."""
+    return Failed(name=UNREACHABLE if may_pass(error) else STOPPED, message=f"{what}: {one_line(error)}")

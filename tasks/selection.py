@@ -1,0 +1,243 @@
+"""selection: rank configurations on the condensed set and on full data, and see what the choice made there is worth."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from dconrec_core import __version__
+from dconrec_core.atomic import write_json, write_text
+from dconrec_core.condensation.dataset import read_card, read_condensed
+from dconrec_core.data.io import read_split
+from dconrec_core.device import resolve_device
+from dconrec_core.errors import DataError
+from dconrec_core.models import MODELS
+from dconrec_core.options import RunOptions
+from dconrec_core.selection import (
+    GRID,
+    Agreement,
+    Configuration,
+    Measured,
+    configurations,
+    rank_agreement,
+    train_once,
+)
+from dconrec_core.types import Interactions
+from tasks.params import SelectParams
+from tasks.pretrain import write_csv
+from tasks.selection_page import selection_page
+from tasks.workspace import Workspace
+
+PIPELINE_FIRST = "run the pipeline first (make demo, or dvc repro condense)"
+
+
+@dataclass(frozen=True)
+class Side:
+    """What configurations are trained on: ``condensed``, or ``full`` data."""
+
+    name: str
+    interactions: Interactions
+    inductive: bool
+
+
+@dataclass(frozen=True)
+class Training:
+    """One configuration on one side."""
+
+    configuration: Configuration
+    side: Side
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.configuration.name} on {self.side.name}"
+
+
+def select(params: SelectParams, files: Workspace, options: RunOptions) -> None:
+    """Train what is not yet trained, one after the other, and write what came of it.
+
+    Args:
+        params: Grid and seed.
+        files: Reads split and condensed; writes the four files called selection.
+        options: Device, listener, checkpoints; the seed is that of ``params``.
+
+    Raises:
+        DataError: There is no condensed set, or it stands for other training data.
+        ConfigError: See ``configurations``.
+    """
+    selection = Selection(params, files, options)
+    for training in selection.trainings:
+        selection.measure(training)
+    selection.write()
+
+
+class Selection:
+    """What is to be trained, and what is trained already.
+
+    Args:
+        params: Grid and seed.
+        files: See ``select``.
+        options: See there.
+    """
+
+    def __init__(self, params: SelectParams, files: Workspace, options: RunOptions) -> None:
+        self.files, self.options = files, replace(options, seed=params.seed)
+        self.configurations = configurations(GRID if params.grid is None else params.grid)
+        if not files.condensed.is_dir():
+            raise DataError(f"{files.condensed} does not exist; {PIPELINE_FIRST}")
+        self.split, self.card = read_split(files.split), read_card(files.condensed)
+        self.condensed = read_condensed(files.condensed)
+        if self.condensed.source != self.split.train.fingerprint():
+            raise DataError(f"{files.condensed} was made from other training data than {files.split}; {PIPELINE_FIRST}")
+        self.device = str(resolve_device(options.device))
+        condensed = Side("condensed", self.condensed.interactions, self.condensed.inductive)
+        self.sides = (condensed, Side("full", self.split.train, False))
+        self.rows = Rows(files.selection_rows)
+
+    @property
+    def trainings(self) -> list[Training]:
+        """All, the two sides of a configuration in turn, so that what slows the machine down slows both."""
+        return [Training(configuration, side) for configuration in self.configurations for side in self.sides]
+
+    def finished(self, training: Training) -> Measured | None:
+        """What an earlier run measured; None where none did."""
+        return self.rows.get(self._key(training))
+
+    def measure(self, training: Training) -> Measured:
+        """What was measured before, or is now; on disk when it returns."""
+        if measured := self.finished(training):
+            return measured
+        torch.set_num_threads(1)  # in the thread that trains: seconds are those of one core, on either side
+        side = training.side
+        listening = self.options.named(training.name)
+        measured = train_once(training.configuration, side.interactions, self.split, listening, side.inductive)
+        self.rows.put(self._key(training), training.name, measured)
+        return measured
+
+    def result(self) -> dict[str, Any]:
+        """Everything that ``selection.json`` holds; all trainings must be finished."""
+        condensed, full = (
+            {one.name: self._finished(Training(one, side)) for one in self.configurations} for side in self.sides
+        )
+        return {
+            "dataset": self.card.dataset,
+            "condenser": self.card.condenser,
+            "ratio": self.card.ratio,
+            "inductive": self.card.inductive,
+            "condensed_sha256": self.card.sha256,
+            "n_condensed": self.card.n_interactions,
+            "n_full": len(self.split.train),
+            "seed": self.options.seed,
+            "device": self.device,
+            "threads": 1,
+            **asdict(rank_agreement(condensed, full)),
+            "rows": [
+                {
+                    "configuration": one.name,
+                    "model": one.model,
+                    "settings": dict(one.settings),
+                    "condensed": asdict(condensed[one.name]),
+                    "full": asdict(full[one.name]),
+                }
+                for one in self.configurations
+            ],
+        }
+
+    def write(self) -> dict[str, Any]:
+        """Write and return the result."""
+        result = self.result()
+        write_json(self.files.selection, result)
+        write_csv(self.files.selection_table, table(result))
+        write_text(self.files.selection_page, selection_page(result))
+        return result
+
+    def _finished(self, training: Training) -> Measured:
+        if (measured := self.finished(training)) is None:
+            raise DataError(f"{training.name} is not trained yet")
+        return measured
+
+    def _key(self, training: Training) -> str:
+        """Everything that determines a training: another model, setting, seed or set has another key."""
+        one, side = training.configuration, training.side
+        config = MODELS[one.model].configure(f"select.grid.{one.model}", one.settings)
+        identity = {
+            "model": one.model,
+            "config": config.model_dump(mode="json"),
+            "side": side.name,
+            "train": side.interactions.fingerprint(),
+            "inductive": side.inductive,
+            **self._split_identity,
+            "seed": self.options.seed,
+            "device": self.device,
+            "version": __version__,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    @cached_property
+    def _split_identity(self) -> dict[str, str]:
+        parts = {"histories": self.split.train, "valid": self.split.valid, "test": self.split.test}
+        return {name: part.fingerprint() for name, part in parts.items()}
+
+
+class Rows:
+    """Finished trainings in one JSON file, complete on disk after each.
+
+    Args:
+        path: The file; removing it is how to train everything anew.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._lock = path, threading.Lock()
+        try:
+            self._rows: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+            self._measured = {key: Measured(**row["measured"]) for key, row in self._rows.items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(f"{path} cannot be read; remove it, and everything is trained anew") from None
+
+    def get(self, key: str) -> Measured | None:
+        """What was measured, or None."""
+        return self._measured.get(key)
+
+    def put(self, key: str, name: str, measured: Measured) -> None:
+        """Remember it."""
+        with self._lock:
+            self._measured[key] = measured
+            self._rows[key] = {"name": name, "measured": asdict(measured)}
+            write_json(self.path, self._rows)
+
+
+def table(result: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a configuration: its settings, and what both sides showed of it."""
+    names = {"valid": "valid_ndcg@10", "test": "ndcg@10", "recall": "recall@20", "seconds": "train_seconds"}
+    return pd.DataFrame(
+        [
+            {"configuration": row["configuration"], "model": row["model"], "settings": json.dumps(row["settings"])}
+            | {
+                f"{side}_{name}": row[side][key]
+                for side in ("condensed", "full")
+                for key, name in {**names, "failure": "failure"}.items()
+            }
+            for row in result["rows"]
+        ]
+    )
+
+
+def agreement_of(result: Mapping[str, Any]) -> Agreement:
+    """The summary in a result that was read back."""
+    return Agreement(**{name: result[name] for name in Agreement.__dataclass_fields__})
+
+
+def read_selection(files: Workspace) -> dict[str, Any]:
+    """The result of the last selection."""
+    result: dict[str, Any] = json.loads(files.selection.read_text(encoding="utf-8"))
+    return result

@@ -1,0 +1,36 @@
+"""The data of a run in MLflow: which bytes a training learned from."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.tracking import DataInput
+from tasks.workspace import Workspace
+
+
+def data_inputs(files: Workspace, card: Mapping[str, Any], dataset: str) -> dict[str, DataInput]:
+    """Full data and the condensed set, by the name of the training set.
+
+    Args:
+        files: Where the stages wrote.
+        card: That of the condensed set.
+        dataset: Name of the source.
+    """
+    train = files.split / "train.parquet"
+    split = json.loads((files.split / "split.json").read_text(encoding="utf-8"))
+    return {
+        "full": DataInput(
+            dataset, _sha256(train), train, "training", split["n_train"], split["n_users"], split["n_items"]
+        ),
+        "condensed": DataInput(
+            *(f"{dataset}-condensed", card["sha256"], files.condensed, "condensed"),
+            *(card["n_interactions"], card["n_users"], card["n_items"]),
+        ),
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

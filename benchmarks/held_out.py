@@ -1,8 +1,8 @@
 """``make bench-held-out``: users kept out of everything, folded in against C and against T → held_out.json.
 
-A twentieth of the users is in no split that anything is trained, condensed or chosen on. Their own interactions are split
-8 : 1 : 1; each is folded in from the training part and measured on the test part, by a model of the condensed set and by
-the same model of full data.
+A twentieth of the users is in no split that anything is trained, condensed or chosen on. Their own interactions are
+split 8 : 1 : 1; each is folded in from the training part and measured on the test part, by a model of the condensed set
+and by the same model of full data.
 """
 
 import argparse
@@ -13,10 +13,9 @@ from pathlib import Path
 from benchmarks.datasets import interactions
 from benchmarks.quality import TUNED, Source, Teaching
 from benchmarks.results import Results, Row
-from dconrec_core.comparison import fit_best
+from dconrec_core.comparison import fit_each, search
 from dconrec_core.errors import DConRecError
 from dconrec_core.evaluation import RankingTask
-from dconrec_core.models import Recommender
 from dconrec_core.options import RunOptions
 from dconrec_core.splitting import hold_out_users, random_split
 from dconrec_core.types import Interactions, Split
@@ -45,7 +44,8 @@ class HeldOut:
         figures: Row = {"n_held_out": int((self.others.train.user_degree > 0).sum())}
         for side, train in (("", self.condensed.interactions), ("full_", split.train)):
             valid = RankingTask.valid(split.train, split.valid, inductive=True)
-            fitted: Recommender = fit_best(model, TUNED[DATASET][model], train, valid, TRIALS, options)[0]
+            candidates = search(model, TUNED[DATASET][model], TRIALS)
+            fitted = fit_each(model, candidates, train, valid, options, where=model)[0][0]
             task = RankingTask.test(self.others, inductive=True)
             metrics = task.measure(task.score_of(fitted), (10, 20))
             figures |= {f"{side}{name}": metrics[name] for name in ("ndcg@10", "recall@20")}

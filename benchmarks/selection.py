@@ -15,13 +15,11 @@ from typing import Any
 import torch
 
 from benchmarks.datasets import load_split
-from benchmarks.quality import MIN_PSEUDO, PSEUDO_RATIO, TEACHER
+from benchmarks.quality import STRONG
+from benchmarks.quality import Source as Taught
 from benchmarks.results import Results, Row
 from dconrec_core.condensation import CONDENSERS
-from dconrec_core.condensation.augment import build_pool
 from dconrec_core.errors import DConRecError
-from dconrec_core.evaluation import RankingTask
-from dconrec_core.models import MODELS
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.selection import (
@@ -35,7 +33,7 @@ from dconrec_core.selection import (
 )
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Split
 
-DATASETS: tuple[str, ...] = ("ml-1m",)
+DATASETS: tuple[str, ...] = ("ml-100k", "ml-1m")
 RATIOS: tuple[float, ...] = (0.005, 0.05)
 CONDENSERS_TRIED: tuple[str, ...] = ("synthetic-users", "random-users")
 SEEDS: tuple[int, ...] = (0,)
@@ -76,7 +74,7 @@ class Source:
         """The set of a condenser at a ratio."""
         if (condenser, ratio) not in self.sets:
             if self.pool is None:
-                self.pool = _pool(self.split, self.seed)
+                self.pool = Taught(self.split, self.seed, STRONG).pool
             self.sets[condenser, ratio] = self.make_set(condenser, self.pool, self.split, ratio, self.seed)
         return self.sets[condenser, ratio]
 
@@ -98,16 +96,8 @@ class Source:
         return {"inductive": inductive, "n_interactions": len(train), **asdict(seen)}
 
 
-def _pool(split: Split, seed: int) -> CandidatePool:
-    """What ``make bench-quality`` condenses from."""
-    name, config = TEACHER
-    teacher, options = MODELS[name].build(MODELS[name].configure("teacher.config", config)), RunOptions(seed, "cpu")
-    teacher.fit(split.train, RankingTask.valid(split.train, split.valid), options)
-    return build_pool(teacher.score, split.train, PSEUDO_RATIO, MIN_PSEUDO, options)
-
-
 def _settings(split: Split, condenser: str) -> dict[str, Any]:
-    made = {"teacher": TEACHER, "pseudo": [PSEUDO_RATIO, MIN_PSEUDO]} if condenser else {}
+    made = {"teaching": vars(STRONG)} if condenser else {}
     return {"source": split.train.fingerprint(), **made}
 
 
@@ -151,9 +141,9 @@ class Benchmark:
         return self.results.row(case, measure)
 
 
-def sources(data: Path, make_set: MakeSet) -> Iterator[Source]:
+def sources(datasets: Sequence[str], data: Path, make_set: MakeSet) -> Iterator[Source]:
     """Every dataset under every seed."""
-    for dataset in DATASETS:
+    for dataset in datasets:
         for seed in SEEDS:
             yield Source(dataset, data, seed, make_set)
 
@@ -163,14 +153,17 @@ def main(arguments: Sequence[str] | None = None, make_set: MakeSet = condense, g
     parser = argparse.ArgumentParser(prog="python -m benchmarks.selection", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
     parser.add_argument("--condensers", nargs="+", default=list(CONDENSERS_TRIED), help="whose sets are tried")
+    parser.add_argument("--dataset", action="append", help="only this dataset; may be repeated")
+    parser.add_argument("--ratio", type=float, action="append", help="only this ratio; may be repeated")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # seconds are those of one core, on either side
     benchmark = Benchmark(Results.named("selection", COMMAND), grid)
-    for source in sources(options.data, make_set):
+    for source in sources(options.dataset or DATASETS, options.data, make_set):
         for condenser in options.condensers:
-            for ratio in RATIOS:
+            for ratio in options.ratio or RATIOS:
                 print(_line(benchmark.compare(source, condenser, ratio)), flush=True)
-    benchmark.results.finish({benchmark.results.key(case): case for case in benchmark.cases}.values())
+    if not (options.dataset or options.ratio):
+        benchmark.results.finish({benchmark.results.key(case): case for case in benchmark.cases}.values())
 
 
 def _line(row: Row) -> str:

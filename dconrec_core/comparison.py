@@ -56,11 +56,31 @@ def train_and_measure(
         reference: The same search on full data: the trial with its settings is measured too.
         inductive: Whether real users are folded in from their training histories, on valid and on test.
     """
-    entry = lookup(MODELS, model, "evaluate.models")
-    steps = entry.build(entry.config_class()).search_space()[:trials]
-    # The configured settings replace the defaults; the search's own steps come on top of them.
-    candidates = [{**settings, **step} for step in steps]
+    candidates = search(model, settings, trials)
     return train_best(model, candidates, train, split, options, reference, inductive, where=f"evaluate.models.{model}")
+
+
+def search(model: str, settings: Mapping[str, Any], trials: int) -> list[dict[str, Any]]:
+    """The first ``trials`` settings of a model's search: its own steps, on top of those configured."""
+    entry = lookup(MODELS, model, "evaluate.models")
+    return [{**settings, **step} for step in entry.build(entry.config_class()).search_space()[:trials]]
+
+
+def fit_each(
+    model: str,
+    candidates: Sequence[Mapping[str, Any]],
+    train: Interactions,
+    valid: RankingTask,
+    options: RunOptions,
+    *,
+    where: str,
+) -> list[tuple[Recommender, History]]:
+    """Fit ``model`` with each of ``candidates``; the best on valid first. ``where``: their path in the config."""
+    entry, tried = lookup(MODELS, model, where), list[tuple[Recommender, History]]()
+    for settings in candidates:
+        candidate = entry.build(entry.configure(where, settings))
+        tried.append((candidate, candidate.fit(train, valid, options)))
+    return sorted(tried, key=lambda trial: -trial[1].best_valid)
 
 
 def train_best(
@@ -86,16 +106,14 @@ def train_best(
         inductive: See there.
         where: Path of the settings in the configuration, for messages.
     """
-    entry = lookup(MODELS, model, where)
     valid, test = RankingTask.valid(split.train, split.valid, inductive), RankingTask.test(split, inductive)
-    tried: list[tuple[Recommender, History]] = []
-    for settings in candidates:
-        candidate = entry.build(entry.configure(where, settings))
-        tried.append((candidate, candidate.fit(train, valid, options)))
-    chosen, history = max(tried, key=lambda trial: trial[1].best_valid)
+    tried = fit_each(model, candidates, train, valid, options, where=where)
+    chosen, history = tried[0]
     metrics = test.measure(test.score_of(chosen), CUTOFFS)
     wanted = reference.config if reference else chosen.config.model_dump()
-    same = next((trial for trial, _ in tried if trial.config.model_dump() == wanted), chosen)
+    same = next((trial for trial, _ in tried if trial.config.model_dump() == wanted), None)
+    if same is None:  # the reference was found by another search
+        same = fit_each(model, [wanted], train, valid, options, where=where)[0][0]
     return Trained(
         config=chosen.config.model_dump(),
         history=history,

@@ -83,8 +83,9 @@ class EASE(LinearAutoencoder):
     def _weights(self, item_degree: Degrees) -> tuple[Matrix, Matrix]:
         """(p + 1)^-a and (p + 1)^(a − b), float64 ``[n_items]``."""
         config: EASEConfig = self.config
-        popularity: Matrix = item_degree + 1.0
-        return popularity**-config.input_exponent, popularity ** (config.input_exponent - config.output_exponent)
+        popularity: Matrix = np.asarray(item_degree + 1.0, dtype=np.float64)
+        by_score: Matrix = popularity ** (config.input_exponent - config.output_exponent)
+        return popularity**-config.input_exponent, by_score
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:

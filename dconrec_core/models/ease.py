@@ -83,7 +83,7 @@ class EASE(LinearAutoencoder):
     def _weights(self, item_degree: Degrees) -> tuple[Matrix, Matrix]:
         """(p + 1)^-a and (p + 1)^(a − b), float64 ``[n_items]``."""
         config: EASEConfig = self.config
-        popularity: Matrix = item_degree + 1.0
+        popularity = item_degree.astype(np.float64) + 1
         return popularity**-config.input_exponent, popularity ** (config.input_exponent - config.output_exponent)
 
     @staticmethod

@@ -83,7 +83,7 @@ class EASE(LinearAutoencoder):
     def _weights(self, item_degree: Degrees) -> tuple[Matrix, Matrix]:
         """(p + 1)^-a and (p + 1)^(a − b), float64 ``[n_items]``."""
         config: EASEConfig = self.config
-        popularity: Matrix = np.asarray(item_degree + 1.0, dtype=np.float64)
+        popularity: Matrix = item_degree.astype(np.float64) + 1
         by_score: Matrix = popularity ** (config.input_exponent - config.output_exponent)
         return popularity**-config.input_exponent, by_score
 

@@ -23,16 +23,16 @@ class FoldInConfig(EpochConfig):
     fold_in_penalty: list[PositiveFloat] = Field([3.0, 1.0, 10.0, 30.0], min_length=1)
     """Ridge penalties λ, in mean squared lengths of the items per dimension; of several the best on valid is kept."""
     input_exponent: FiniteFloat = 0.0
-    """Weight of an item in a history: its popularity in the training set to minus this power."""
+    """Weight of an item in the regression: its popularity in the training set to minus this power."""
     output_exponent: FiniteFloat = 0.0
     """Weight of an item's score: its popularity in the training set to minus this power."""
 
 
 @dataclass(frozen=True)
 class FoldIn:
-    """From a history x to a user's embedding u = (VᵀV + λμI)⁻¹ Vᵀ(x ∘ w), and to the scores (u · V) ∘ w'.
+    """From a history x to a user's embedding u = (FᵀF + λμI)⁻¹ Fᵀx with F = V ∘ w, and to the scores (u · V) ∘ w'.
 
-    V holds the items' embeddings, ``[n_items, d]``; μ = trace(VᵀV) / d makes λ independent of their length. The weights
+    V holds the items' embeddings, ``[n_items, d]``; μ = trace(FᵀF) / d makes λ independent of their length. The weights
     are (degree + 1)^-exponent; those of the input are relative to the greatest of them.
 
     Args:
@@ -62,14 +62,13 @@ class FoldIn:
         return fold_in(histories, self.item_degree, score_of)
 
     def _map(self, items: FloatArray) -> FloatArray:
-        """(V ∘ w)(VᵀV + λμI)⁻¹: a history times it is the user, float32 ``[n_items, d]``."""
-        exact = items.astype(np.float64)
+        """F(FᵀF + λμI)⁻¹: a history times it is the user, float32 ``[n_items, d]``."""
+        weights = self._weights(self.input_exponent)
+        exact = items * (weights / weights.max(initial=0))[:, None]
         gram = exact.T @ exact
         size = len(gram)
         # The least μ is for items that are all 0, as isolated ones are in some models: their users are 0 too.
         gram.flat[:: size + 1] += self.penalty * max(gram.trace() / size, 1e-30)
-        weights = self._weights(self.input_exponent)
-        exact *= (weights / weights.max(initial=0))[:, None]
         return np.linalg.solve(gram, exact.T).T.astype(np.float32)
 
     def _weights(self, exponent: float) -> npt.NDArray[np.float64]:

@@ -34,8 +34,9 @@ def dense(items: np.ndarray, penalty: float, a: float, b: float) -> np.ndarray:
     """The formula as it is written, float64."""
     weight = (TRAIN.item_degree + 1.0) ** -a / ((TRAIN.item_degree + 1.0) ** -a).max()
     v, rows = items.astype(np.float64), HISTORIES.csr().toarray()
-    ridge = penalty * np.trace(v.T @ v) / v.shape[1] * np.eye(v.shape[1])
-    users = np.linalg.inv(v.T @ v + ridge) @ v.T @ (rows * weight).T
+    f = v * weight[:, None]
+    ridge = penalty * np.trace(f.T @ f) / f.shape[1] * np.eye(f.shape[1])
+    users = np.linalg.inv(f.T @ f + ridge) @ f.T @ rows.T
     return np.asarray((v @ users).T * (TRAIN.item_degree + 1.0) ** -b)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from dconrec_core.errors import DataError
 from dconrec_core.selection import Measured
-from tests.flows.project import dvc, environment, make_project, selection
+from tests.flows.project import call, dvc, environment, make_project, selection
 from tests.flows.test_flow import Versions
 from tests.tasks.small_stages import run_augment, run_condense, run_pretrain, write_split_folder
 
@@ -109,6 +109,22 @@ def test_a_bug_keeps_its_traceback(run):
         state.result()
 
 
+MAKE_SET = """
+from pathlib import Path
+from dconrec_core.options import RunOptions
+from flows.params import read_params
+from flows.stages import STAGES
+from tasks.versioning import Versions
+from tasks.workspace import Workspace
+
+with Versions(Path()) as versions:
+    for stage in STAGES[:6]:
+        stage.run(read_params(Path()), Workspace(), RunOptions())
+        versions.commit(stage.name)
+"""
+"""Up to condense, as the pipeline does it, in one process and without a server."""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project with a condensed set of whole users; nothing is selected yet."""
@@ -117,7 +133,7 @@ def project(tmp_path_factory):
     folder = make_project(tmp_path_factory.mktemp("selection") / "project")
     set_ = "condense={name: random-users, ratio: 0.5, config: {}}"
     write_changes(folder, parse_changes([set_, f"select.grid={GRID}"]))
-    dvc(folder, "repro", "condense")
+    call(folder, sys.executable, "-c", MAKE_SET)
     return folder
 
 

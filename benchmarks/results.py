@@ -11,11 +11,14 @@ import os
 import platform
 import resource
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from dconrec_core.atomic import atomic_file
 from dconrec_core.errors import DataError
@@ -51,7 +54,6 @@ class Results:
         rows = known.get("rows", [])
         kept = [row for row in rows if still_true and row.get("core") == self.core]
         self._rows: dict[str, Row] = {row["key"]: row for row in kept}
-        self._older = [row for row in rows if row["key"] not in self._rows]
         if kept:
             self._header["started"] = known["started"]
 
@@ -71,17 +73,19 @@ class Results:
         key = self.key(case)
         if key not in self._rows:
             flat = _flat(case)
-            measured = {**flat, **measure(), "key": key, "core": self.core, "commit": self._header["commit"]}
-            self._older = [row for row in self._older if any(row.get(name) != value for name, value in flat.items())]
-            self._rows[key] = measured
-            self._write()
+            self._rows[key] = {**flat, **measure(), "key": key, "core": self.core, "commit": self._header["commit"]}
+            with self._alone():
+                others = (row for row in _read(self.path).get("rows", []) if row["key"] not in self._rows)
+                older = [row for row in others if any(row.get(name) != value for name, value in flat.items())]
+                self._write([*older, *self._rows.values()])
         return self._rows[key]
 
     def finish(self, cases: Iterable[Mapping[str, Any]]) -> list[Row]:
         """Drop rows of cases that are no longer asked for, older ones included, and put the rest in this order."""
-        keys, self._older = [self.key(case) for case in cases], []
+        keys = [self.key(case) for case in cases]
         self._rows = {key: self._rows[key] for key in keys if key in self._rows}
-        self._write()
+        with self._alone():
+            self._write(list(self._rows.values()))
         return list(self._rows.values())
 
     def key(self, case: Mapping[str, Any]) -> str:
@@ -89,8 +93,15 @@ class Results:
         text = json.dumps({"core": self.core, **case}, sort_keys=True, default=_plain)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _write(self) -> None:
-        content = {**self._header, "rows": [*self._older, *self._rows.values()]}
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Parts of one benchmark may run side by side; each adds its rows to those of the others."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+            yield
+
+    def _write(self, rows: list[Row]) -> None:
+        content = {**self._header, "rows": rows}
         with atomic_file(self.path) as temporary:
             temporary.write_text(json.dumps(content, indent=1, default=_plain) + "\n")
 

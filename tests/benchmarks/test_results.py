@@ -43,6 +43,14 @@ def test_a_second_run_goes_on_where_the_first_stopped(path):
     assert len(results.read_rows(path)) == 2
 
 
+def test_parts_that_run_side_by_side_keep_each_others_rows(path):
+    one, other = Results(path, "x"), Results(path, "x")
+    one.row(CASE, lambda: {"ndcg@10": 0.25})
+    other.row({**CASE, "seed": 1}, lambda: {"ndcg@10": 0.5})
+    one.row({**CASE, "seed": 2}, lambda: {"ndcg@10": 0.75})
+    assert {row["seed"] for row in results.read_rows(path)} == {0, 1, 2}
+
+
 def interrupt():
     raise KeyboardInterrupt
 

@@ -80,20 +80,21 @@ class Filter:
 
         return score
 
-    def parts(self, history: sparse.csr_array) -> tuple[FloatArray, FloatArray]:
-        """X D^-a R̃ᵀR̃ and x D^-a V Vᵀ, float32 ``[B, n_items]`` each.
+    def parts(self, history: sparse.csr_array, both: bool = False) -> tuple[FloatArray, FloatArray | None]:
+        """X D^-a R̃ᵀR̃, and, where α > 0 or ``both`` are wanted, x D^-a V Vᵀ; float32 ``[B, n_items]`` each.
 
         A dense block times the sparse graph, whose cost and memory do not depend on how far the history spreads.
         """
         weighted = scaled(history, self.degree**-self.input_exponent)
         reached = (self.graph @ weighted.T.tocsr()).toarray()
         smooth = np.ascontiguousarray((self.graph.T @ reached).T, dtype=np.float32)
-        return smooth, (weighted @ self.vectors) @ self.vectors.T
+        is_wanted = both or self.ideal_weight > 0
+        return smooth, (weighted @ self.vectors) @ self.vectors.T if is_wanted else None
 
-    def mixed(self, smooth: FloatArray, ideal: FloatArray) -> FloatArray:
+    def mixed(self, smooth: FloatArray, ideal: FloatArray | None) -> FloatArray:
         """Scores by both parts."""
-        both = smooth + np.float32(self.ideal_weight) * ideal if self.ideal_weight else smooth
-        return np.asarray(both * self.degree**self.output_exponent, dtype=np.float32)
+        total = smooth if ideal is None else smooth + np.float32(self.ideal_weight) * ideal
+        return np.asarray(total * self.degree**self.output_exponent, dtype=np.float32)
 
 
 class GraphFilter:
@@ -198,7 +199,7 @@ def measured(
     if len(users) > USERS_TO_CHOOSE_BY:
         users = np.sort(rng.choice(users, USERS_TO_CHOOSE_BY, replace=False))
     for part in _blocks(users, max(1, BLOCK_CELLS // history.shape[1])):
-        smooth, ideal = filters[0].parts(rows[part])
+        smooth, ideal = filters[0].parts(rows[part], both=True)
         here = RankingTask(valid.seen, valid.target.take(np.isin(valid.target.users, part)))
         for number, candidate in enumerate(filters):
             score = partial(_rows_of, candidate.mixed(smooth, ideal))

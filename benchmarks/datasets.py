@@ -74,6 +74,11 @@ def _gowalla(data: Path, seed: int) -> Split:
     return given_split(prepared.interactions, prepared.parts, 0.1, seed)
 
 
+def _ciao(data: Path, seed: int) -> Split:
+    """Every row an interaction."""
+    return random_split(interactions("ciao", data, None), 0.1, 0.1, seed)
+
+
 def _items_10k(_: Path, seed: int) -> Split:
     """10,000 items, for what grows with their square or cube; nothing to find."""
     train = _planted(SyntheticConfig(n_users=20_000, n_items=10_000, n_interactions=1_000_000, seed=seed))
@@ -95,6 +100,7 @@ LOADERS: dict[str, Callable[[Path, int], Split]] = {
     "ml-100k": _rated("ml-100k"),
     "ml-1m": _rated("ml-1m"),
     "gowalla": _gowalla,
+    "ciao": _ciao,
     "10k-items": _items_10k,
     "tiny": _tiny,
 }

@@ -15,19 +15,19 @@ from pydantic import Field
 
 from dconrec_core.condensation.base import make_synthetic
 from dconrec_core.condensation.clusters import starting_logits
+from dconrec_core.condensation.exam import Exam
 from dconrec_core.condensation.histories import Histories, Lesson, worth_mentioning
 from dconrec_core.condensation.reader import Reader
 from dconrec_core.condensation.relaxation import discrete, hard_threshold, relaxed, window
 from dconrec_core.device import resolve_device
 from dconrec_core.errors import BudgetError, ConfigError
-from dconrec_core.evaluation import RankingTask
 from dconrec_core.options import EpochEvent, RunOptions
-from dconrec_core.ranking import DotProducts
 from dconrec_core.registry import Config
 from dconrec_core.rng import numpy_rng, torch_rng
-from dconrec_core.types import Budget, CandidatePool, CondensedDataset, IntArray, Interactions
+from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions
 
-LEAST_ITEMS = 500
+LEAST_ITEMS, MOST_ITEMS = 500, 8_000
+"""Mentioned by default. Of Gowalla's 41,000 items the 8,000 most popular keep 99.6 % of NDCG@10."""
 USERS_PER_ROOT = 2.2
 """Made-up users per square root of the budget: as the budget grows, their number and their histories grow alike."""
 
@@ -37,13 +37,18 @@ def default_n_users(budget: Budget, n_real: int) -> int:
     return max(1, min(int(USERS_PER_ROOT * math.sqrt(budget.n_interactions)), budget.n_interactions, n_real))
 
 
+def default_n_items(budget: Budget) -> int:
+    """How many items the set may mention where nobody says."""
+    return min(MOST_ITEMS, max(LEAST_ITEMS, int(0.45 * budget.n_interactions)))
+
+
 class SyntheticUsersConfig(Config):
     """Settings of ``synthetic-users``."""
 
     n_users: int | None = Field(None, ge=1)
     """Made-up users; by default 2.2 times the square root of the budget."""
     n_items: int | None = Field(None, ge=1)
-    """Items the set may mention; by default 45 per 100 interactions of the budget, and 500 at least."""
+    """Items the set may mention; by default 45 per 100 interactions of the budget, within 500 and 8,000."""
     steps: int = Field(600, ge=1)
     """Steps of the search."""
     batch_size: int = Field(256, ge=1)
@@ -194,7 +199,7 @@ class SyntheticUsers:
         """
         config, rng = self.config, numpy_rng(options.seed, "condense", self.name)
         items = worth_mentioning(
-            pool, config.n_items or max(LEAST_ITEMS, int(0.45 * budget.n_interactions)), config.n_targets,
+            pool, config.n_items or default_n_items(budget), config.n_targets,
             config.rank_scale,
         )  # fmt: skip
         histories = Histories(pool, items, config.n_targets, config.rank_scale)
@@ -204,9 +209,7 @@ class SyntheticUsers:
         start = starting_logits(histories.seen, histories.users, len(items), n_users, config.rank, rng)
         generator = torch_rng(options.seed, "condense", self.name)
         search = Search(torch.from_numpy(start).to(device), count, config, generator)
-        best = self._search(
-            search, histories, RankingTask.valid(pool.train, valid, inductive=True), items, options, rng
-        )
+        best = self._search(search, histories, Exam(pool.train, valid, items), options, rng)
         rows, columns = np.nonzero(best.histories.cpu().numpy())
         users, renumbered = np.unique(rows, return_inverse=True)
         made_up = Interactions.of(renumbered, items[columns], len(users), pool.interactions.n_items)
@@ -241,8 +244,7 @@ class SyntheticUsers:
         self,
         search: Search,
         histories: Histories,
-        valid: RankingTask,
-        items: IntArray,
+        exam: Exam,
         options: RunOptions,
         rng: np.random.Generator,
     ) -> Look:
@@ -259,7 +261,7 @@ class SyntheticUsers:
             device = search.logits.device
             losses.append(search.step(number, Lesson(lesson.visible.to(device), lesson.target.to(device))))
             if number % every == 0 or number == config.steps:
-                look = self._look(search, number, valid, items)
+                look = self._look(search, number, exam)
                 if best is None or look.quality > best.quality:
                     best = look
                 metrics = {"loss": float(np.mean(losses)), "valid_ndcg@10": look.quality}
@@ -269,18 +271,12 @@ class SyntheticUsers:
         return best
 
     @torch.no_grad()
-    def _look(self, search: Search, number: int, valid: RankingTask, items: IntArray) -> Look:
+    def _look(self, search: Search, number: int, exam: Exam) -> Look:
         """Cut the set from the running mean and rank valid by the reader."""
         histories = discrete(search.mean, search.budget)
         probability = torch.sigmoid((search.mean - hard_threshold(search.mean, search.budget)) / self.config.spread)
         solved, outputs = (table.cpu().numpy() for table in search.reader.tables(histories))
-        by_item = np.zeros((valid.seen.n_items, len(solved)), dtype=np.float32)
-        scored = by_item.copy()
-        by_item[items], scored[items] = solved.T, outputs.T
-        assert valid.histories is not None
-        users = np.ascontiguousarray(valid.histories.csr() @ by_item, dtype=np.float32)
-        quality = valid.measure(DotProducts(users, scored), (10,))["ndcg@10"]
-        return Look(number, quality, histories, probability, search.reader.settings())
+        return Look(number, exam.quality(solved, outputs), histories, probability, search.reader.settings())
 
 
 class PolicySyntheticUsers(SyntheticUsers):

@@ -3,6 +3,7 @@
 from dconrec_core.models.base import Recommender
 from dconrec_core.models.bprmf import BPRMF, BPRMFConfig
 from dconrec_core.models.ease import EASE, EASEConfig
+from dconrec_core.models.graph_filter import GraphFilter, GraphFilterConfig
 from dconrec_core.models.lightgcn import LightGCN, LightGCNConfig
 from dconrec_core.models.multvae import MultVAE, MultVAEConfig
 from dconrec_core.models.ngcf import NGCF, NGCFConfig
@@ -17,6 +18,7 @@ MODELS: dict[str, Entry[Recommender]] = {
     "xsimgcl": Entry(XSimGCLConfig, XSimGCL),
     "ease": Entry(EASEConfig, EASE),
     "ridge": Entry(RidgeConfig, Ridge),
+    "graph-filter": Entry(GraphFilterConfig, GraphFilter),
     "multvae": Entry(MultVAEConfig, MultVAE),
 }
 

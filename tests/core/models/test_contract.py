@@ -16,7 +16,7 @@ every_model = pytest.mark.parametrize("name", sorted(MODELS))
 
 
 def test_sweep_covers_the_registry() -> None:
-    assert sorted(MODELS) == ["bprmf", "ease", "lightgcn", "multvae", "ngcf", "ridge", "xsimgcl"]
+    assert sorted(MODELS) == ["bprmf", "ease", "graph-filter", "lightgcn", "multvae", "ngcf", "ridge", "xsimgcl"]
 
 
 @every_model

@@ -15,6 +15,7 @@ TITLES = {
     "xsimgcl": "XSimGCL",
     "ease": "EASE",
     "ridge": "ridge autoencoder",
+    "graph-filter": "graph filter",
     "multvae": "MultVAE",
 }
 

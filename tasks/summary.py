@@ -24,6 +24,7 @@ MODEL_LABELS = {
     "xsimgcl": "XSimGCL",
     "ease": "EASE",
     "ridge": "Ridge",
+    "graph-filter": "Graph filter",
     "multvae": "MultVAE",
 }
 POPULARITY_RANKER = "popularity"

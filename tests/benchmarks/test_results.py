@@ -49,6 +49,7 @@ def test_parts_that_run_side_by_side_keep_each_others_rows(path):
     other.row({**CASE, "seed": 1}, lambda: {"ndcg@10": 0.5})
     one.row({**CASE, "seed": 2}, lambda: {"ndcg@10": 0.75})
     assert {row["seed"] for row in results.read_rows(path)} == {0, 1, 2}
+    assert one.row({**CASE, "seed": 1}, never)["ndcg@10"] == 0.5
 
 
 def interrupt():

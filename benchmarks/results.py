@@ -72,7 +72,9 @@ class Results:
         """
         key = self.key(case)
         if key not in self._rows:  # unless another part has measured it meanwhile
-            self._rows |= {row["key"]: row for row in _read(self.path).get("rows", []) if row["key"] == key}
+            known = _read(self.path)
+            if known.get("versions") == self._header["versions"]:
+                self._rows |= {row["key"]: row for row in known["rows"] if row["key"] == key}
         if key not in self._rows:
             flat = _flat(case)
             self._rows[key] = {**flat, **measure(), "key": key, "core": self.core, "commit": self._header["commit"]}

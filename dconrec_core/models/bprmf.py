@@ -187,5 +187,8 @@ class BPRMF(FactorScores):
     def search_space() -> list[dict[str, Any]]:
         """Weight decay must follow the training set: less where few rows say much, more where they are noise."""
         # Few users, of whom each says much: an epoch is next to nothing beside a look at valid.
-        few = {"embedding_size": 128, "learning_rate": 0.05, "weight_decay": 0.0, "eval_every": 25, "patience": 50}
+        few = {
+            "embedding_size": 128, "learning_rate": 0.02, "weight_decay": 0.002, "input_exponent": 0.2,
+            "eval_every": 50, "patience": 100,
+        }  # fmt: skip
         return [{}, {"weight_decay": 0.005}, few, {"weight_decay": 0.04}, {"weight_decay": 0.01}]

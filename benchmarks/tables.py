@@ -77,6 +77,39 @@ def inductive() -> str:
     return f"{_markdown(heads, lines)}\n\n{how} (`make bench-quality`)."
 
 
+def ablation() -> str:
+    """What each part of ``synthetic-users`` is worth: its set's share of full data without it."""
+    rows = _rows("ablation")
+    if not rows:
+        return _none_yet("ablation.json", "make bench-ablation")
+    models, lines = _distinct(rows, "downstream_model"), []
+    for variant in _distinct(rows, "variant"):
+        mine = [row for row in rows if row["variant"] == variant]
+        seconds = f"{median(row['condense_seconds'] for row in mine):.0f}"
+        lines.append([variant, *(_shares(_only(mine, model)) for model in models), seconds])
+    n_seeds = len(_distinct(rows, "seed"))
+    heads = ["variant", *map(_title, models), "condensing, s"]
+    how = f"NDCG@10 / Recall@20 in % of the same model on full data, test, {n_seeds} seed{'s' if n_seeds > 1 else ''}"
+    ratio = f"{100 * rows[0]['ratio']:g} % of {rows[0]['dataset']}"
+    return f"{_markdown(heads, lines)}\n\n{ratio}; {how} (`make bench-ablation`)."
+
+
+def held_out() -> str:
+    """Users kept out of everything, folded in against the condensed set and against full data."""
+    rows = _rows("held_out")
+    if not rows:
+        return _none_yet("held_out.json", "make bench-held-out")
+    lines = []
+    for model in _distinct(rows, "downstream_model"):
+        mine = _only(rows, model)
+        full, condensed = (_spread(mine, f"{side}ndcg@10") for side in ("full_", ""))
+        lines.append([_title(model), str(len(mine)), full, condensed, _shares(mine)])
+    heads = ["model", "seeds", "NDCG@10, T", "NDCG@10, C", "NDCG@10 / Recall@20, % of T"]
+    share = f"{100 * rows[0]['held_out_share']:g} % of the users of {rows[0]['dataset']}"
+    how = f"{share} kept out of everything, then folded in from their own histories against C ({rows[0]['ratio']:.1%})"
+    return f"{_markdown(heads, lines)}\n\n{how} and against T, on either side (`make bench-held-out`)."
+
+
 def _shares(rows: Sequence[Row]) -> str:
     if not rows:
         return "–"
@@ -169,6 +202,8 @@ def selection() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "headline": headline,
     "inductive": inductive,
+    "ablation": ablation,
+    "held-out": held_out,
     "quality": quality,
     "reference": reference,
     "speed": speed,

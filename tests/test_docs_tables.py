@@ -73,6 +73,42 @@ def test_quality_table_hand_worked(monkeypatch):
     assert "over 2 seeds" in lines[-1]
 
 
+SYNTHETIC = row("synthetic-users", "bprmf", 0, 0.25) | {
+    "ratio": 0.005,
+    "inductive": True,
+    "recall_quality": 0.75,
+    "variant": "default",
+    "condense_seconds": 12.0,
+    "held_out_share": 0.05,
+    "n_train": 200_000,
+    "speed_up": 40.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("headline", "| BPRMF, `synthetic-users` | 1,000 | 0.2500 (100.0 %) | 0.3000 (75.0 %) | 2 | 40 × | 1 |"),
+        ("inductive", "| ml-100k | 0.5 % | `synthetic-users` | yes | 1 | 100.0 / 75.0 |"),
+        ("ablation", "| default | 100.0 / 75.0 | 12 |"),
+        ("held-out", "| BPRMF | 1 | 0.2500 | 0.2500 | 100.0 / 75.0 |"),
+    ],
+)
+def test_tables_of_condensed_sets_hand_worked(name, line, monkeypatch):
+    monkeypatch.setattr(tables, "_rows", lambda _: [SYNTHETIC])
+    assert tables.TABLES[name]().splitlines()[2 if name != "headline" else 3] == line
+    monkeypatch.setattr(tables, "_rows", lambda _: [])
+    assert tables.TABLES[name]().startswith("*No figures yet: `make ")
+
+
+def test_reference_compares_the_same_dataset_and_ratio(monkeypatch):
+    """Other rows of the same model and seed are of other trainings."""
+    ours = [row("dconrec", "bprmf", 0, 0.2), row("synthetic-users", "bprmf", 0, 0.2) | {"ratio": 0.05}]
+    ours[1]["full_ndcg@10"] = 0.9
+    monkeypatch.setattr(tables, "_rows", lambda _: ours[::-1])
+    assert "| BPRMF | 0 | 0.2500 |" in tables.reference()
+
+
 def test_main_writes_then_finds_nothing_to_do(tmp_path, monkeypatch, capsys):
     path = tmp_path / "page.md"
     path.write_text("<!-- table:quality -->\nold\n<!-- /table:quality -->\n")

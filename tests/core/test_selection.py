@@ -73,10 +73,10 @@ def test_a_grid_is_every_combination_of_each_models_values():
     assert found[1] == Configuration("ease", {"regularization": [2, 3]})
 
 
-def test_the_default_grid_is_large_enough_and_has_every_model():
+def test_the_default_grid_is_large_enough_and_has_every_model_that_learns():
     found = configurations(GRID)
     assert len(found) >= 24
-    assert {one.model for one in found} == set(MODELS)
+    assert {one.model for one in found} == set(MODELS) - {"graph-filter"}  # a teacher: it learns nothing from a set
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ def _models(dataset: str, *names: str) -> Mapping[str, Settings]:
     return {name: TUNED[dataset][name] for name in names}
 
 
+WIDE = Teaching("graph-filter")
 SHARP, STRONG = Teaching(settings={"regularization": [100.0]}, pseudo_ratio=0.3, min_pseudo=5), Teaching()
 PLANS = (
     Plan("ml-1m", (0.005,), ("synthetic-users", "random-users"), _models("ml-1m", "bprmf", "lightgcn", "ease", "ridge"),
@@ -105,6 +106,10 @@ PLANS = (
     Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "ngcf"), STRONG, trials=2, seeds=(0,)),
     Plan("ml-100k", (0.005, 0.01, 0.05), ("synthetic-users", "random-users", "teacher-top", "dconrec", "random"),
          _models("ml-100k", "bprmf", "lightgcn", "ease", "ridge"), STRONG),
+    Plan("ciao", (0.005, 0.05), ("synthetic-users", "random-users"), _models("ciao", "bprmf", "ridge"), WIDE),
+    Plan("ciao", (0.005, 0.05), ("synthetic-users",), _models("ciao", "lightgcn"), WIDE, trials=1),
+    Plan("gowalla", (0.005, 0.05), ("synthetic-users",), _models("gowalla", "bprmf", "ridge", "lightgcn"), WIDE,
+         trials=1),
     Plan("ml-1m", (0.005, 0.05), ("teacher-top", "random"), _models("ml-1m", "bprmf"), STRONG),
     Plan("ml-100k", (0.25,), ("dconrec", "dconrec-paper", "teacher-top", "random-pool", "random", "popularity"),
          _models("ml-100k", "bprmf", "lightgcn"), SHARP, trials=4),

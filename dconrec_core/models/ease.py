@@ -93,8 +93,8 @@ class EASE(LinearAutoencoder):
         few = [1.0, 3.0, 10.0, 30.0, 100.0]
         return [
             {},
-            {"regularization": few},
-            {"regularization": few, "input_exponent": 0.4, "output_exponent": 0.2},
+            {"regularization": few, "input_exponent": 0.4, "output_exponent": 0.4},
+            {"regularization": few, "input_exponent": 0.5, "output_exponent": 0.2},
             {"input_exponent": 0.4, "output_exponent": 0.2},
             {"input_exponent": 0.2, "output_exponent": 0.1},
         ]

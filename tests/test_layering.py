@@ -77,7 +77,9 @@ def test_no_source_imports(folder, banned):
 def test_the_mlflow_folder_holds_no_python_and_the_library_wins():
     import mlflow
 
-    assert not list((ROOT / "mlflow").rglob("*.py"))
+    ours = ROOT / "mlflow"
+    # What MLflow itself keeps there after a run, models with their code among it, is never on sys.path.
+    assert not [path for path in ours.rglob("*.py") if "artifacts" not in path.relative_to(ours).parts[:1]]
     assert mlflow.__file__ is not None, "the folder mlflow/ was imported in place of the library"
     assert ROOT / "mlflow" not in Path(mlflow.__file__).parents
 

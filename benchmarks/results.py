@@ -78,10 +78,10 @@ class Results:
         if key not in self._rows:
             flat = _flat(case)
             self._rows[key] = {**flat, **measure(), "key": key, "core": self.core, "commit": self._header["commit"]}
-            with self._alone():
-                others = (row for row in _read(self.path).get("rows", []) if row["key"] not in self._rows)
-                older = [row for row in others if any(row.get(name) != value for name, value in flat.items())]
-                self._write([*older, *self._rows.values()])
+            with self._alone():  # what the file holds now, but for what this row replaces
+                others = (row for row in _read(self.path).get("rows", []) if row["key"] != key)
+                kept = [row for row in others if any(row.get(name) != value for name, value in flat.items())]
+                self._write([*kept, self._rows[key]])
         return self._rows[key]
 
     def finish(self, cases: Iterable[Mapping[str, Any]]) -> list[Row]:

@@ -52,6 +52,15 @@ def test_parts_that_run_side_by_side_keep_each_others_rows(path):
     assert one.row({**CASE, "seed": 1}, never)["ndcg@10"] == 0.5
 
 
+def test_a_part_does_not_bring_back_what_another_has_replaced(path, monkeypatch):
+    Results(path, "x").row(CASE, lambda: {"ndcg@10": 0.25})
+    slow = Results(path, "x")
+    monkeypatch.setattr(results, "core_fingerprint", lambda *_: "changed")
+    Results(path, "x").row(CASE, lambda: {"ndcg@10": 0.5})
+    slow.row({**CASE, "seed": 1}, lambda: {"ndcg@10": 0.75})
+    assert [(row["seed"], row["ndcg@10"]) for row in results.read_rows(path)] == [(0, 0.5), (1, 0.75)]
+
+
 def interrupt():
     raise KeyboardInterrupt
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality import PLANS, TUNED, Plan, Run
+from benchmarks.quality import PLANS, TUNED, Plan, Run, beside_full
 from benchmarks.references import References, as_trained
 from benchmarks.results import Results, Row
 from dconrec_core.comparison import train_and_measure
@@ -47,12 +47,7 @@ def measure(run: Run, plan: Plan, variant: str, model: str, seed: int) -> Row:
         "n_users_condensed": condensed.interactions.n_users,
         "n_items_condensed": int((condensed.interactions.item_degree > 0).sum()),
         "valid_ndcg@10": trained.history.best_valid,
-        "ndcg@10": trained.metrics["ndcg@10"],
-        "recall@20": trained.metrics["recall@20"],
-        "full_ndcg@10": full["ndcg@10"],
-        "full_recall@20": full["recall@20"],
-        "quality": trained.metrics["ndcg@10"] / full["ndcg@10"],
-        "recall_quality": trained.metrics["recall@20"] / full["recall@20"],
+        **beside_full(trained.metrics, full),
         **seconds,
     }
 

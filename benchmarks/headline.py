@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from benchmarks.quality import PLANS, TUNED, Plan, Run
+from benchmarks.quality import PLANS, TUNED, Plan, Run, beside_full
 from benchmarks.references import References, as_trained
 from benchmarks.results import Results, Row
 from dconrec_core.comparison import Trained, train_and_measure
@@ -42,12 +42,7 @@ def headline(run: Run, plan: Plan, ratio: float, model: str, seed: int, repetiti
         "n_train": len(split.train),
         "n_interactions": len(condensed),
         "n_users_condensed": condensed.interactions.n_users,
-        "ndcg@10": trained.metrics["ndcg@10"],
-        "recall@20": trained.metrics["recall@20"],
-        "full_ndcg@10": full.metrics["ndcg@10"],
-        "full_recall@20": full.metrics["recall@20"],
-        "quality": trained.metrics["ndcg@10"] / full.metrics["ndcg@10"],
-        "recall_quality": trained.metrics["recall@20"] / full.metrics["recall@20"],
+        **beside_full(trained.metrics, full.metrics),
         "same_settings_quality": trained.same_settings["ndcg@10"] / full.metrics["ndcg@10"],
         "train_seconds": round(ours, 4),
         "full_train_seconds": round(theirs, 3),

@@ -116,6 +116,18 @@ PLANS = (
 )  # fmt: skip
 
 
+def beside_full(metrics: Mapping[str, float], full: Mapping[str, float]) -> Row:
+    """Figures of a model on a set beside those of the same model on full data, and their shares of them."""
+    return {
+        "ndcg@10": metrics["ndcg@10"],
+        "recall@20": metrics["recall@20"],
+        "full_ndcg@10": full["ndcg@10"],
+        "full_recall@20": full["recall@20"],
+        "quality": metrics["ndcg@10"] / full["ndcg@10"],
+        "recall_quality": metrics["recall@20"] / full["recall@20"],
+    }
+
+
 class Source:
     """One dataset under one seed and one teaching: split, teacher and candidate pool.
 
@@ -219,13 +231,8 @@ class Run:
             "n_items_condensed": int((condensed.interactions.item_degree > 0).sum()),
             "observed_share": round(float(condensed.observed.mean()), 4),
             "valid_ndcg@10": trained.history.best_valid,
-            "ndcg@10": trained.metrics["ndcg@10"],
-            "recall@20": trained.metrics["recall@20"],
-            "full_ndcg@10": full["ndcg@10"],
-            "full_recall@20": full["recall@20"],
-            "quality": trained.metrics["ndcg@10"] / full["ndcg@10"],
+            **beside_full(trained.metrics, full),
             "reference_quality": trained.metrics["ndcg@10"] / base["ndcg@10"] if base else None,
-            "recall_quality": trained.metrics["recall@20"] / full["recall@20"],
             "same_settings_ndcg@10": trained.same_settings["ndcg@10"],
             "same_settings_quality": trained.same_settings["ndcg@10"] / full["ndcg@10"],
             "teacher_seconds": round(self.source(plan.dataset, seed, plan.teaching).teacher_seconds, 3),

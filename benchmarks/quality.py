@@ -85,7 +85,7 @@ TUNED: Mapping[str, Mapping[str, Settings]] = {
     "ml-100k": {"bprmf": {}, "lightgcn": {}, "ease": {}, "ridge": {}},
     "ml-1m": {
         "bprmf": {"learning_rate": 0.15, "weight_decay": 0.01}, "lightgcn": {}, "ease": {}, "ridge": {},
-        "ngcf": {"dropout": 0.0},
+        "ngcf": {"dropout": 0.0}, "xsimgcl": {},
     },
     "gowalla": {"bprmf": {}, "lightgcn": {"weight_decay": 0.0001}, "ridge": {}},
     "ciao": {"bprmf": {}, "lightgcn": {}, "ridge": {}},
@@ -103,6 +103,7 @@ PLANS = (
     Plan("ml-1m", (0.005,), ("synthetic-users", "random-users"), _models("ml-1m", "bprmf", "lightgcn", "ease", "ridge"),
          STRONG),
     Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "bprmf", "lightgcn", "ease", "ridge"), STRONG),
+    Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "xsimgcl"), STRONG, seeds=(0,)),
     Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "ngcf"), STRONG, trials=2, seeds=(0,)),
     Plan("ml-100k", (0.005, 0.01, 0.05), ("synthetic-users", "random-users", "teacher-top", "dconrec", "random"),
          _models("ml-100k", "bprmf", "lightgcn", "ease", "ridge"), STRONG),

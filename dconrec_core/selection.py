@@ -21,14 +21,16 @@ from dconrec_core.types import Interactions, Split
 Grid = Mapping[str, Mapping[str, Sequence[Any]]]
 """Model → setting → values; a model's configurations are all combinations of its settings' values."""
 
+PASSES: Mapping[str, Sequence[Any]] = {"epoch_interactions": [30_000]}
+"""So that as many steps lie between two looks at valid on a small set, which early stopping counts in."""
 GRID: Grid = {
     "bprmf": {"embedding_size": [8, 64], "learning_rate": [0.02, 0.1], "weight_decay": [0.002, 0.02]},
-    "lightgcn": {"n_layers": [1, 3], "weight_decay": [0.0001, 0.01]},
-    "ngcf": {"n_layers": [1, 3]},
-    "xsimgcl": {"contrast_weight": [0.02, 0.2, 1.0]},
-    "ease": {"regularization": [[3.0], [30.0], [300.0], [3000.0]]},
-    "ridge": {"output_exponent": [0.0, 0.5], "regularization": [[0.1], [1.0], [10.0]]},
-    "multvae": {"kl_weight": [0.0, 0.2, 1.0]},
+    "lightgcn": {"n_layers": [1, 3], "weight_decay": [0.0001, 0.01], **PASSES},
+    "ngcf": {"n_layers": [1, 3], **PASSES},
+    "xsimgcl": {"contrast_weight": [0.02, 0.2, 1.0], **PASSES},
+    "ease": {"regularization": [[0.1], [1.0], [10.0], [100.0]], "relative": [True]},
+    "ridge": {"output_exponent": [0.0, 0.5], "regularization": [[1.0], [10.0], [100.0]], "relative": [True]},
+    "multvae": {"kl_weight": [0.0, 0.2, 1.0], **PASSES},
 }
 """Good and bad settings of every model, so that there is something to rank; minutes in all on MovieLens-100K."""
 

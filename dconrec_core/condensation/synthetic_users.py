@@ -51,7 +51,7 @@ class SyntheticUsersConfig(Config):
     """Items the set may mention; by default 45 per 100 interactions of the budget, within 500 and 8,000."""
     steps: int = Field(600, ge=1)
     """Steps of the search."""
-    batch_size: int = Field(256, ge=1)
+    batch_size: int = Field(128, ge=1)
     """Real users a step."""
     learning_rate: float = Field(0.06, gt=0)
     """Step size of Adam on the logits, falling to 0 by a cosine."""

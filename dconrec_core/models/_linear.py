@@ -19,7 +19,7 @@ from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
 from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
-from dconrec_core.models._algebra import inner_products, times
+from dconrec_core.models._algebra import inner_products, times, with_history
 from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of
 from dconrec_core.models.base import State
 from dconrec_core.options import EpochEvent, RunOptions
@@ -38,6 +38,9 @@ class LinearConfig(Config):
 
     regularization: list[PositiveFloat] = Field([10.0], min_length=1)
     """Ridge penalties λ; the best on valid is kept, the first without a validation task."""
+    relative: bool = False
+    """Whether penalties are in units of the mean squared length of an item's column of F, over the items that occur:
+    then they mean the same on sets of any size, and what is best on a small one can be tried on all data."""
 
 
 class Solution(Protocol):
@@ -130,6 +133,10 @@ class LinearAutoencoder(ABC):
         """From a penalty λ, and whether it is the last, to the solution; the last may use up what others need."""
 
     @abstractmethod
+    def inputs(self, rows: sparse.csr_array) -> sparse.csr_array:
+        """F, the weighted histories that are regressed on, float64 ``[m, n_items]``, from the binary ``rows``."""
+
+    @abstractmethod
     def solution_of(self, state: State, history: sparse.csr_array) -> Solution:
         """The inverse of ``Solution.state``."""
 
@@ -140,11 +147,11 @@ class LinearAutoencoder(ABC):
         if valid is not None:
             valid.check(train)
         self.history = train.csr()
-        solve = self.solver(train, device)
+        solve, unit = self.solver(train, device), self._unit() if self.config.relative else 1.0
         penalties = self.config.regularization if valid is not None else self.config.regularization[:1]
         best: Solution | None = None
         for number, penalty in enumerate(penalties, start=1):
-            self.solution = solve(penalty, number == len(penalties))
+            self.solution = solve(penalty * unit, number == len(penalties))
             row = {"epoch": float(number), "regularization": penalty}
             if valid is not None:
                 row[f"valid_{CRITERION}"] = valid.measure(valid.score_of(self), (10,))[CRITERION]
@@ -177,6 +184,13 @@ class LinearAutoencoder(ABC):
         """The inverse of ``state``."""
         self.history = history_of(state, int(state["n_items"][0]))
         self.solution = self.solution_of(state, self.history)
+
+    def _unit(self) -> float:
+        """Of relative penalties; 1 where nothing occurs."""
+        assert self.history is not None
+        inputs = self.inputs(with_history(self.history))
+        occurring = np.unique(inputs.indices)
+        return float(np.square(inputs.data).sum() / len(occurring)) if len(occurring) else 1.0
 
     def _fitted(self, what: str) -> tuple[Solution, sparse.csr_array]:
         if self.solution is None or self.history is None:

@@ -56,7 +56,7 @@ class EASE(LinearAutoencoder):
         rows = with_history(train.csr())
         weight, by_score = self._weights(train.item_degree)
         if 2 * rows.shape[0] < train.n_items:
-            rows = scaled(rows, weight)
+            rows = self.inputs(rows)
             users = inner_products(rows, rows)
             return lambda penalty, last: ease_by_users(rows, users if last else users.copy(), penalty, device, by_score)
         gram = lower_gram(train)
@@ -72,12 +72,16 @@ class EASE(LinearAutoencoder):
 
         return by_items
 
+    def inputs(self, rows: sparse.csr_array) -> sparse.csr_array:
+        """See ``LinearAutoencoder.inputs``."""
+        return scaled(rows, self._weights(item_degree_of(rows))[0])
+
     def solution_of(self, state: State, history: sparse.csr_array) -> Solution:
         """See ``LinearAutoencoder.solution_of``."""
         if "weights" in state:
             return ItemSpace(np.asarray(state["weights"], dtype=np.float32))
-        weight, by_score = self._weights(item_degree_of(history))
-        rows = scaled(with_history(history), weight)
+        _, by_score = self._weights(item_degree_of(history))
+        rows = self.inputs(with_history(history))
         return _user_space(rows, np.asarray(state["inverse"]), np.asarray(state["leverage"]), by_score)
 
     def _weights(self, item_degree: Degrees) -> tuple[Matrix, Matrix]:
@@ -94,7 +98,7 @@ class EASE(LinearAutoencoder):
         return [
             {},
             {"regularization": few, "input_exponent": 0.4, "output_exponent": 0.4},
-            {"regularization": few, "input_exponent": 0.5, "output_exponent": 0.2},
+            {"regularization": few, "input_exponent": 0.5, "output_exponent": 0.3},
             {"input_exponent": 0.4, "output_exponent": 0.2},
             {"input_exponent": 0.2, "output_exponent": 0.1},
         ]

@@ -146,7 +146,7 @@ class LightGCN(GraphModel):
         """Weight decay must follow the training set; see BPRMF."""
         # Few users, of whom each says much, stay where they start; of a small set a pass is a single step.
         few = {
-            "embedding_size": 192, "n_layers": 2, "weight_decay": 0.0, "init_scale": 3.0, "epoch_interactions": 30_000,
-            "input_exponent": -0.2, "output_exponent": -0.2,
+            "embedding_size": 192, "learning_rate": 0.004, "weight_decay": 0.0001, "init_scale": 3.0,
+            "epoch_interactions": 15_000, "input_exponent": -0.2, "output_exponent": -0.2,
         }  # fmt: skip
         return [{}, {"weight_decay": 0.0005}, few, {"weight_decay": 0.002}, {"n_layers": 2}]

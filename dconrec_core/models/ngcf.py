@@ -9,18 +9,16 @@ from pydantic import Field
 
 from dconrec_core.device import mixed_precision
 from dconrec_core.kernels import bpr_gradient, spmm
-from dconrec_core.models._factors import initial_factors
+from dconrec_core.models._factors import EmbeddingConfig, initial_tables
 from dconrec_core.models._graph import Graph, default_batch
 from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
 from dconrec_core.models._ngcf_kernels import SLOPE, activate, activate_back, draw_kept, interact_back
-from dconrec_core.models.fold_in import FoldInConfig
 from dconrec_core.types import BoolArray, FloatArray, Interactions
 
 
-class NGCFConfig(FoldInConfig):
+class NGCFConfig(EmbeddingConfig):
     """Settings of NGCF."""
 
-    embedding_size: int = Field(64, ge=1)
     n_layers: int = Field(3, ge=1)
     """Hops of the propagation, each with weights of its own."""
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -30,7 +28,8 @@ class NGCFConfig(FoldInConfig):
     weight_decay: float = Field(0.0001, ge=0)
     """L2 penalty on the final embeddings of each triplet."""
     init_scale: float = Field(0.02, gt=0)
-    """Standard deviation of the initial embeddings: small beside the layers, whose rows have length 1."""
+    """Standard deviation of the users' initial embeddings: small beside the layers, whose rows have length 1."""
+    item_init_scale: float = Field(0.02, gt=0)
     batch_size: int | None = Field(None, ge=1)
     """Triplets a step, each of which propagates over the whole graph; by default an eightieth of an epoch, at least
     2048: larger steps overfit before they have learned as much."""
@@ -43,7 +42,7 @@ class Propagation(TorchGraphTraining):
         graph, size, layers = Graph.of(train), config.embedding_size, config.n_layers
         bound = np.sqrt(3 / size)  # Glorot's
         start = {
-            "base": initial_factors(rng, graph.n_nodes, size, config.init_scale),
+            "base": np.concatenate(initial_tables(train, config, rng)),
             "weights": rng.uniform(-bound, bound, (layers, 2 * size, size)).astype(np.float32),
             "biases": np.zeros((layers, size), dtype=np.float32),
         }
@@ -227,7 +226,7 @@ class NGCF(GraphModel):
         """Weight decay must follow the training set; see BPRMF."""
         # Few users, of whom each says much: a wider start, and several passes between two looks.
         few = {
-            "embedding_size": 128, "n_layers": 1, "dropout": 0.0, "init_scale": 0.1, "learning_rate": 0.005,
-            "epoch_interactions": 30_000,
+            "embedding_size": 128, "n_layers": 1, "dropout": 0.0, "init_scale": 0.3, "item_init_scale": 0.01,
+            "learning_rate": 0.005, "epoch_interactions": 15_000, "input_exponent": -0.2, "output_exponent": -0.2,
         }  # fmt: skip
         return [{}, few, {"weight_decay": 0.001}, {"dropout": 0.3}, {"n_layers": 2}]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import FiniteFloat, PositiveFloat
+from pydantic import Field, FiniteFloat, PositiveFloat
 from scipy import sparse
 
 from dconrec_core.errors import TrainingError
@@ -26,6 +26,8 @@ MOST = 20_000
 class RidgeConfig(LinearConfig):
     """Settings of the ridge autoencoder; popularity and activity are those in the training set."""
 
+    regularization: list[PositiveFloat] = Field([10.0, 1.0, 100.0], min_length=1)
+    """Ridge penalties λ; the best on valid is kept, the first without a validation task."""
     input_exponent: FiniteFloat = 0.3
     """Weight of an item in a history: its popularity to minus this power, a in the formulas."""
     output_exponent: FiniteFloat = 0.5
@@ -80,6 +82,10 @@ class Ridge(LinearAutoencoder):
 
         return by_items
 
+    def inputs(self, rows: sparse.csr_array) -> sparse.csr_array:
+        """See ``LinearAutoencoder.inputs``."""
+        return self._weighted(rows)[0]
+
     def solution_of(self, state: State, history: sparse.csr_array) -> Solution:
         """See ``LinearAutoencoder.solution_of``."""
         if "weights" in state:
@@ -107,11 +113,11 @@ class Ridge(LinearAutoencoder):
     @staticmethod
     def search_space() -> list[dict[str, Any]]:
         """λ must follow the number of users, the exponents how unevenly they spread over the items."""
+        few = [5.0, 10.0, 20.0]
         return [
             {},
-            {"regularization": [1.0]},
-            {"regularization": [100.0]},
+            {"regularization": few, "output_exponent": 0.4, "leverage_exponent": 0.6},
+            {"regularization": few, "output_exponent": 0.45, "user_exponent": 0.3, "leverage_exponent": 0.6},
             {"output_exponent": 0.3},
-            {"output_exponent": 0.4, "leverage_exponent": 0.6},
             {"input_exponent": 0.0},
         ]

@@ -98,7 +98,7 @@ def triplets_of(train: Interactions, size: int = 100) -> tuple[np.ndarray, ...]:
 @pytest.mark.parametrize("contrast_layer", [1, 2, 3])
 def test_xsimgcl_gradient_is_that_of_autograd(contrast_layer: int, planted_split: Split) -> None:
     """Without noise, which is another in the two engines; it is constant, so it has no part in the derivative."""
-    config = XSimGCLConfig(embedding_size=8, noise=0, contrast_layer=contrast_layer, contrast_size=60)
+    config = XSimGCLConfig(embedding_size=8, n_layers=3, noise=0, contrast_layer=contrast_layer, contrast_size=60)
     compiled = CompiledContrast(planted_split.train, config, np.random.default_rng(0))
     readable = TorchContrast(planted_split.train, config, np.random.default_rng(0), CPU)
     triplets = triplets_of(planted_split.train)

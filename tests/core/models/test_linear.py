@@ -28,6 +28,36 @@ def drawn(n_users: int, n_items: int, share: float, seed: int = 0) -> Interactio
 HISTORIES = drawn(61, 40, 0.3, seed=5).csr()[1:]  # none of them is empty
 
 
+def many_times(train: Interactions, times: int) -> Interactions:
+    """Every user ``times`` times."""
+    copies = np.arange(times).repeat(len(train)) * train.n_users
+    return Interactions.of(
+        np.tile(train.users, times) + copies, np.tile(train.items, times), train.n_users * times, train.n_items
+    )
+
+
+@pytest.mark.parametrize("model", [
+    EASE(EASEConfig(relative=True, regularization=[2.0])),
+    Ridge(RidgeConfig(relative=True, regularization=[2.0], input_exponent=0, output_exponent=0)),
+])  # fmt: skip
+def test_relative_penalties_mean_the_same_on_sets_of_any_size(model: EASE | Ridge) -> None:
+    scores = []
+    for train in (drawn(50, 40, 0.3), many_times(drawn(50, 40, 0.3), 7)):
+        model.fit(train, None, OPTIONS)
+        scores.append(model.solution.scores(HISTORIES)(EVERYONE))
+    np.testing.assert_allclose(*scores, atol=1e-5)
+
+
+def test_relative_penalty_is_in_mean_squared_lengths_of_the_items_that_occur() -> None:
+    train = drawn(50, 40, 0.3)
+    relative, absolute = EASE(EASEConfig(relative=True, regularization=[2.0])), EASE(
+        EASEConfig(regularization=[2.0 * len(train) / 39])
+    )
+    for model in (relative, absolute):
+        model.fit(train, None, OPTIONS)
+    np.testing.assert_allclose(relative.score(EVERYONE[:50]), absolute.score(EVERYONE[:50]), atol=1e-5)
+
+
 @pytest.mark.parametrize("penalty", [0.5, 10.0, 300.0])
 def test_ease_over_users_is_ease_over_items(penalty: float) -> None:
     train = drawn(30, 40, 0.3)

@@ -80,7 +80,7 @@ def test_epoch_visits_everything_once_in_batches(
 
 
 def test_loss_falls_and_no_interaction_is_no_loss(planted_split: Split) -> None:
-    trainer = trainer_of(planted_split.train, batch_size=128, learning_rate=0.02)
+    trainer = trainer_of(planted_split.train, batch_size=128, learning_rate=0.02, start="gaussian")
     losses = [trainer.epoch() for _ in range(30)]
     assert losses[-1] < losses[0] / 2
     empty = trainer_of(Interactions.of([], [], 3, 4))

@@ -142,10 +142,10 @@ class Source:
         self.seed, self.options, self.split = seed, RunOptions(seed=seed, device="cpu"), split
         started = time.perf_counter()
         entry = MODELS[teaching.model]
-        teacher = entry.build(entry.configure("teacher.config", teaching.settings))
-        teacher.fit(split.train, RankingTask.valid(split.train, split.valid), self.options)
+        self.teacher = entry.build(entry.configure("teacher.config", teaching.settings))
+        self.teacher.fit(split.train, RankingTask.valid(split.train, split.valid), self.options)
         self.pool: CandidatePool = build_pool(
-            teacher.score, split.train, teaching.pseudo_ratio, teaching.min_pseudo, self.options
+            self.teacher.score, split.train, teaching.pseudo_ratio, teaching.min_pseudo, self.options
         )
         self.teacher_seconds = time.perf_counter() - started
 

@@ -94,6 +94,26 @@ def ablation() -> str:
     return f"{_markdown(heads, lines)}\n\n{ratio}; {how} (`make bench-ablation`)."
 
 
+def ceiling() -> str:
+    """What a set that mentions few items can rank at all."""
+    rows = _rows("ceiling")
+    if not rows:
+        return _none_yet("ceiling.json", "make bench-ceiling")
+    lines = [
+        [
+            row["dataset"],
+            f"{100 * row['ratio']:g} %",
+            f"{row['budget']:,}",
+            f"{row['n_items_mentioned']:,} of {row['n_items']:,}",
+            f"{100 * row['test_share']:.1f} %",
+            f"{100 * row['ceiling']:.1f} %",
+        ]
+        for row in rows
+    ]
+    heads = ["dataset", "ratio", "budget", "items mentioned", "of test interactions", "of the teacher's NDCG@10"]
+    return f"{_markdown(heads, lines)}\n\nTest, one seed (`make bench-ceiling`)."
+
+
 def held_out() -> str:
     """Users kept out of everything, folded in against the condensed set and against full data."""
     rows = _rows("held_out")
@@ -203,6 +223,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "headline": headline,
     "inductive": inductive,
     "ablation": ablation,
+    "ceiling": ceiling,
     "held-out": held_out,
     "quality": quality,
     "reference": reference,

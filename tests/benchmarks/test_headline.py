@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from benchmarks import ablation, headline, held_out, quality, results
+from benchmarks import ablation, ceiling, headline, held_out, quality, results
 from benchmarks.datasets import load_split
 from benchmarks.quality import Plan, Teaching
 from dconrec_core.types import Interactions
@@ -53,6 +54,21 @@ def test_ablation_changes_one_thing_at_a_time(folder, monkeypatch):
     assert [row["variant"] for row in found] == list(some)
     assert len({row["n_interactions"] for row in found}) == 1
     assert all(row["inductive"] for row in found)
+
+
+def test_ceiling_is_the_teachers_ranking_of_what_may_be_mentioned(folder, monkeypatch):
+    monkeypatch.setattr(ceiling, "RATIOS", (0.01, 0.5))
+    monkeypatch.setattr(ceiling, "default_n_items", lambda budget: budget.n_interactions // 10)
+    ceiling.main(["--dataset", "tiny"])
+    few, many = rows(folder, "ceiling")
+    assert few["n_items_mentioned"] == few["budget"] // 10 < many["n_items_mentioned"]
+    assert few["ceiling"] < many["ceiling"] == 1.0
+    assert few["test_share"] < many["test_share"] == 1.0
+
+
+def test_items_that_are_not_among_those_rank_last():
+    score = ceiling.among(lambda users: np.tile(np.arange(4, dtype=np.float32), (len(users), 1)), np.array([0, 2]))
+    assert np.argsort(-score(np.array([7])), kind="stable").tolist() == [[2, 0, 1, 3]]
 
 
 def test_every_variant_is_a_setting_of_its_condenser():

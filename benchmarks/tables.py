@@ -77,6 +77,21 @@ def inductive() -> str:
     return f"{_markdown(heads, lines)}\n\n{how} (`make bench-quality`)."
 
 
+def curves() -> str:
+    """Quality against ratio: each condenser's share of BPRMF's own figure on full data."""
+    rows = [row for row in _only(_rows("quality"), "bprmf") if row["ratio"] < 1]
+    if not rows:
+        return _none_yet("quality.json", "make bench-quality")
+    ratios, lines = sorted({row["ratio"] for row in rows}), []
+    for dataset, condenser in sorted(dict.fromkeys((row["dataset"], row["condenser"]) for row in rows)):
+        mine = [row for row in rows if (row["dataset"], row["condenser"]) == (dataset, condenser)]
+        cells = [[row["quality"] for row in mine if row["ratio"] == ratio] for ratio in ratios]
+        lines.append([dataset, f"`{condenser}`", *(f"{100 * fmean(cell):.1f}" if cell else "–" for cell in cells)])
+    heads = ["dataset", "condenser", *(f"{100 * ratio:g} %" for ratio in ratios)]
+    how = "NDCG@10 of BPRMF in % of BPRMF tuned on full data, test, mean over the seeds measured"
+    return f"{_markdown(heads, lines)}\n\n{how} (`make bench-quality`)."
+
+
 def ablation() -> str:
     """What each part of ``synthetic-users`` is worth: its set's share of full data without it."""
     rows = _rows("ablation")
@@ -222,6 +237,7 @@ def selection() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "headline": headline,
     "inductive": inductive,
+    "curves": curves,
     "ablation": ablation,
     "ceiling": ceiling,
     "held-out": held_out,

@@ -1,8 +1,8 @@
 """``make bench-ceiling``: what a set that mentions few items can rank at all → ceiling.json.
 
 A set ranks an item from what it says of it, so that items it does not mention are lost to whoever learns from it alone.
-The ceiling is the teacher's own NDCG@10 with only the mentionable items ranked, beside that with all of them: no set of so
-few items can pass it by more than it passes its teacher.
+The ceiling is the teacher's own NDCG@10 with only the mentionable items ranked, beside that with all of them: no set of
+so few items can pass it by more than it passes its teacher.
 """
 
 import argparse

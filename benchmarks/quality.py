@@ -84,8 +84,8 @@ class Plan:
 TUNED: Mapping[str, Mapping[str, Settings]] = {
     "ml-100k": {"bprmf": {}, "lightgcn": {}, "ease": {}, "ridge": {}},
     "ml-1m": {
-        "bprmf": {"learning_rate": 0.15, "weight_decay": 0.01, "eval_every": 10}, "lightgcn": {}, "ease": {}, "ridge": {},
-        "ngcf": {"dropout": 0.0}, "xsimgcl": {},
+        "bprmf": {"learning_rate": 0.15, "weight_decay": 0.01, "eval_every": 10},
+        "lightgcn": {}, "ease": {}, "ridge": {}, "ngcf": {"dropout": 0.0}, "xsimgcl": {},
     },
     "gowalla": {"bprmf": {}, "lightgcn": {"weight_decay": 0.0001}, "ridge": {}},
     "ciao": {"bprmf": {}, "lightgcn": {}, "ridge": {}},
@@ -112,9 +112,10 @@ PLANS = (
     Plan("gowalla", (0.005, 0.05), ("synthetic-users",), _models("gowalla", "bprmf", "ridge", "lightgcn"), WIDE,
          trials=1),
     Plan("ml-1m", (0.005, 0.05), ("teacher-top", "random"), _models("ml-1m", "bprmf"), STRONG),
-    Plan("ml-100k", (0.001, 0.002, 0.02, 0.1, 0.25), ("synthetic-users", "random-users", "teacher-top", "dconrec", "random"),
+    Plan("ml-100k", (0.001, 0.002, 0.02, 0.1), ("synthetic-users", "random-users", "teacher-top", "dconrec", "random"),
          _models("ml-100k", "bprmf"), STRONG, seeds=(0,)),
-    Plan("ml-1m", (0.001, 0.002, 0.02), ("synthetic-users", "random-users"), _models("ml-1m", "bprmf"), STRONG, seeds=(0,)),
+    Plan("ml-1m", (0.001, 0.002, 0.02), ("synthetic-users", "random-users"), _models("ml-1m", "bprmf"), STRONG,
+         seeds=(0,)),
     Plan("ml-100k", (0.25,), ("dconrec", "dconrec-paper", "teacher-top", "random-pool", "random", "popularity"),
          _models("ml-100k", "bprmf", "lightgcn"), SHARP, trials=4),
 )  # fmt: skip

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -188,18 +190,29 @@ def file_sha256(path: Path) -> str:
 
 
 def read_member(archive: Path, member: str) -> bytes:
-    """One file out of a zip archive, in memory: nothing is extracted, so no name in it can lead out of a folder.
+    """One file out of a zip archive, in memory.
 
     Raises:
-        DataError: It is no zip archive, it is damaged, or it has no such member.
+        DataError: See ``open_member``.
+    """
+    with open_member(archive, member) as file:
+        return file.read()
+
+
+@contextmanager
+def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+    """One file in a zip archive, as a stream: nothing is extracted, so no name in it can lead out of a folder.
+
+    Raises:
+        DataError: It is no zip archive, it has no such member, or, while that is read, it turns out to be damaged.
     """
     try:
-        with zipfile.ZipFile(archive) as opened, opened.open(member) as file:
-            stream: IO[bytes] = file
-            return stream.read()
-    except KeyError:
-        raise DataError(f"{archive} holds no {member}; delete it and run again") from None
-    except zipfile.BadZipFile as error:
+        with zipfile.ZipFile(archive) as opened:
+            if member not in opened.namelist():
+                raise DataError(f"{archive} holds no {member}; delete it and run again")
+            with opened.open(member) as file:
+                yield file
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(f"{archive} is not a readable zip archive ({error}); delete it and run again") from None
 
 

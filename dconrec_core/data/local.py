@@ -80,3 +80,24 @@ def content_sha256(frame: pd.DataFrame) -> str:
     rows = frame.to_numpy(dtype="<i4")
     ordered = rows[np.lexsort(rows.T[::-1])]
     return hashlib.sha256(np.ascontiguousarray(ordered).tobytes()).hexdigest()
+
+
+def require_rows(where: str, frame: pd.DataFrame, n_rows: int) -> None:
+    """Make sure that a table has as many rows as were published: what its publisher says where no hash is known.
+
+    Raises:
+        DataError: It has not.
+    """
+    if len(frame) != n_rows:
+        raise DataError(
+            f"{where} holds {len(frame)} rows, the published dataset {n_rows}; get it again, or for data of your own "
+            "use dataset.name: file"
+        )
+
+
+def rows_sha256(frame: pd.DataFrame) -> str:
+    """SHA-256 of a table's columns of numbers, its rows in the order they are in."""
+    digest = hashlib.sha256()
+    for name in frame:
+        digest.update(np.ascontiguousarray(frame[name].to_numpy(), dtype="<f8").tobytes())
+    return digest.hexdigest()

@@ -218,3 +218,14 @@ def test_archives_that_are_none(tmp_path: Path):
         opened.writestr("y", "")
     with pytest.raises(DataError, match=r"a\.zip holds no x; delete it"):
         read_member(path, "x")
+
+
+def test_a_damaged_archive_is_named_while_it_is_read(tmp_path: Path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("x", bytes(range(256)) * 2000)
+    content = bytearray(path.read_bytes())
+    content[60:80] = b"?" * 20
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.zip is not a readable zip archive .*delete it and run again"):
+        read_member(path, "x")

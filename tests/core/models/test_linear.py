@@ -50,9 +50,8 @@ def test_relative_penalties_mean_the_same_on_sets_of_any_size(model: EASE | Ridg
 
 def test_relative_penalty_is_in_mean_squared_lengths_of_the_items_that_occur() -> None:
     train = drawn(50, 40, 0.3)
-    relative, absolute = (
-        EASE(EASEConfig(relative=True, regularization=[2.0])),
-        EASE(EASEConfig(regularization=[2.0 * len(train) / 39])),
+    relative, absolute = EASE(EASEConfig(relative=True, regularization=[2.0])), EASE(
+        EASEConfig(regularization=[2.0 * len(train) / 39])
     )
     for model in (relative, absolute):
         model.fit(train, None, OPTIONS)

@@ -16,6 +16,14 @@ LABELS = {
     "random-users": "Random users",
     "popularity": "Most popular pairs",
     "teacher-top": "Teacher's best",
+    "random-per-user": "Random within users",
+    "k-core": "Densest core",
+    "pagerank": "Highest PageRank",
+    "forgetting": "Most often forgotten",
+    "loss": "Ranked worst by a proxy",
+    "herding": "Herding",
+    "k-centre": "k-centre",
+    "gradient-matching": "Gradient matching",
 }
 MODEL_LABELS = {
     "bprmf": "BPRMF",

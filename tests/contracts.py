@@ -27,6 +27,11 @@ QUICK: dict[str, dict[str, Any]] = {
     "synthetic-users": {"steps": 60, "batch_size": 30, "looks": 3, "rank": 8},
     "synthetic-users-policy": {"steps": 60, "batch_size": 30, "looks": 3, "rank": 8},
     "dconrec-paper": {"outer_epochs": 4, "tail_threshold": 0},
+    "forgetting": {"proxy_epochs": 5, "proxy_size": 8},
+    "loss": {"proxy_epochs": 5, "proxy_size": 8},
+    "herding": {"proxy_epochs": 5, "proxy_size": 8},
+    "k-centre": {"proxy_epochs": 5, "proxy_size": 8},
+    "gradient-matching": {"proxy_epochs": 4, "proxy_size": 8, "steps": 15},
 }
 """Settings that keep a test short; a new entry of a registry is tested with its defaults until it has some here."""
 

@@ -11,6 +11,10 @@ from dconrec_core.condensation.baselines import (
     TeacherTop,
     TeacherTopConfig,
 )
+from dconrec_core.condensation.coreset import KCore, PageRank, PageRankConfig, RandomPerUser
+from dconrec_core.condensation.geometry import CoveringConfig, Herding, KCentre
+from dconrec_core.condensation.gradient_matching import GradientMatching, GradientMatchingConfig
+from dconrec_core.condensation.importance import Forgetting, ForgettingConfig, Loss, LossConfig
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
 from dconrec_core.condensation.synthetic_users import (
     PolicySyntheticUsers,
@@ -31,6 +35,14 @@ CONDENSERS: dict[str, Entry[Condenser]] = {
     "random-users": Entry(BaselineConfig, RandomUsers),
     "popularity": Entry(BaselineConfig, Popularity),
     "teacher-top": Entry(TeacherTopConfig, TeacherTop),
+    "random-per-user": Entry(BaselineConfig, RandomPerUser),
+    "k-core": Entry(BaselineConfig, KCore),
+    "pagerank": Entry(PageRankConfig, PageRank),
+    "forgetting": Entry(ForgettingConfig, Forgetting),
+    "loss": Entry(LossConfig, Loss),
+    "herding": Entry(CoveringConfig, Herding),
+    "k-centre": Entry(CoveringConfig, KCentre),
+    "gradient-matching": Entry(GradientMatchingConfig, GradientMatching),
 }
 
 __all__ = ["CONDENSERS", "Condenser"]

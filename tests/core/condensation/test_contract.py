@@ -7,7 +7,7 @@ import pytest
 
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.options import RunOptions
-from dconrec_core.types import Budget, Interactions, Split
+from dconrec_core.types import Budget, CandidatePool, Interactions, Split
 from tests.contracts import QUICK, condensed, planted_pool
 
 every_condenser = pytest.mark.parametrize("name", sorted(CONDENSERS))
@@ -19,13 +19,42 @@ RANDOM = {
     "dconrec-paper",
     "synthetic-users",
     "synthetic-users-policy",
+    "random-per-user",
+    "k-core",
+    "forgetting",
+    "loss",
+    "herding",
+    "k-centre",
+    "gradient-matching",
 }
-OBSERVED_ONLY = {"random", "random-users", "popularity"}
+CORESETS = {
+    "random-per-user",
+    "k-core",
+    "pagerank",
+    "forgetting",
+    "loss",
+    "herding",
+    "k-centre",
+    "gradient-matching",
+}
+OBSERVED_ONLY = {"random", "random-users", "popularity", *CORESETS}
 
 
 def test_sweep_covers_the_registry() -> None:
-    others = ["auto", "dconrec", "dconrec-paper", "popularity", "random", "random-pool", "random-users"]
-    assert sorted(CONDENSERS) == [*others, "synthetic-users", "synthetic-users-policy", "teacher-top"]
+    others = {"auto", "dconrec", "dconrec-paper", "popularity", "random", "random-pool", "random-users"}
+    assert set(CONDENSERS) == others | CORESETS | {"synthetic-users", "synthetic-users-policy", "teacher-top"}
+
+
+@pytest.mark.parametrize("name", sorted(CORESETS))
+def test_a_coreset_is_a_part_of_train_that_pseudo_interactions_and_valid_do_not_move(
+    name: str, planted_split: Split
+) -> None:
+    train, nothing = planted_split.train, planted_split.valid.take([])
+    alone = CandidatePool(train, np.ones(len(train), dtype=bool), np.zeros(len(train), dtype=np.float32))
+    bare = condensed(name, alone, Split(train, nothing, planted_split.test), 0.3)
+    result = condensed(name, planted_pool(planted_split), planted_split, 0.3)
+    assert result.observed.all()
+    assert result.interactions.fingerprint() == bare.interactions.fingerprint()
 
 
 @every_condenser

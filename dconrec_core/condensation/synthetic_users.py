@@ -38,6 +38,11 @@ def default_n_users(budget: Budget, n_real: int) -> int:
     return max(1, min(int(USERS_PER_ROOT * math.sqrt(budget.n_interactions)), budget.n_interactions, n_real))
 
 
+def default_starts(budget: Budget) -> int:
+    """How many searches where nobody says."""
+    return min(5, max(1, 2_000 // budget.n_interactions))
+
+
 def default_n_items(budget: Budget) -> int:
     """How many items the set may mention where nobody says."""
     return min(MOST_ITEMS, max(LEAST_ITEMS, int(0.45 * budget.n_interactions)))
@@ -80,6 +85,9 @@ class SyntheticUsersConfig(Config):
     """Singular vectors in which users are grouped for the start."""
     looks: int = Field(6, ge=1)
     """Looks at valid, of which the best is kept."""
+    starts: int | None = Field(None, ge=1)
+    """Searches, each from a start of its own, of which the best on valid is kept; by default as many as the budget fits
+    into 2,000 interactions, within 1 and 5: the smaller the set, the more is chance, and the less a search costs."""
     estimator: Literal["straight-through", "policy"] = "straight-through"
     """``policy``: gradients by the score function on drawn discrete sets, nothing is differentiated through the inner
     solution."""
@@ -198,19 +206,18 @@ class SyntheticUsers:
             BudgetError: It is smaller than one interaction per made-up user.
             ConfigError: There are fewer real users with a history than made-up ones.
         """
-        config, rng = self.config, numpy_rng(options.seed, "condense", self.name)
+        config = self.config
         items = worth_mentioning(
             pool, config.n_items or default_n_items(budget), config.n_targets,
             config.rank_scale,
         )  # fmt: skip
         histories = Histories(pool, items, config.n_targets, config.rank_scale)
         n_users = self._n_users(budget, len(histories.users))
+        exam = Exam(pool.train, valid, items)
         count = min(budget.n_interactions, n_users * len(items))
-        device = resolve_device(options.device)
-        start = starting_logits(histories.seen, histories.users, len(items), n_users, config.rank, rng)
-        generator = torch_rng(options.seed, "condense", self.name)
-        search = Search(torch.from_numpy(start).to(device), count, config, generator)
-        best = self._search(search, histories, Exam(pool.train, valid, items), options, rng)
+        n_starts = config.starts or default_starts(budget)
+        found = (self._from_start((k, n_starts), histories, exam, (n_users, count), options) for k in range(n_starts))
+        best = max(found, key=lambda look: look.quality)
         rows, columns = np.nonzero(best.histories.cpu().numpy())
         users, renumbered = np.unique(rows, return_inverse=True)
         made_up = Interactions.of(renumbered, items[columns], len(users), pool.interactions.n_items)
@@ -225,6 +232,25 @@ class SyntheticUsers:
             keep_prob=best.probability.cpu().numpy()[rows, columns][order],
             notes={"valid_ndcg@10": best.quality, "kept_step": best.step, "reader": best.reader},
         )
+
+    def _from_start(
+        self, which: tuple[int, int], histories: Histories, exam: Exam, size: tuple[int, int], options: RunOptions
+    ) -> Look:
+        """One search, with clusters of its own and users in an order of its own.
+
+        Args:
+            which: Its number, from 0, and how many searches there are.
+            histories: Real users.
+            exam: The look at valid.
+            size: Made-up users and interactions.
+            options: Seed, device, listener.
+        """
+        stream: list[str | int] = ["condense", self.name, *which[:1]] if which[0] else ["condense", self.name]
+        rng, device = numpy_rng(options.seed, *stream), resolve_device(options.device)
+        start = starting_logits(histories.seen, histories.users, histories.n_items, size[0], self.config.rank, rng)
+        generator = torch_rng(options.seed, *stream)
+        search = Search(torch.from_numpy(start).to(device), size[1], self.config, generator)
+        return self._search(search, which, histories, exam, options, rng)
 
     def _n_users(self, budget: Budget, n_real: int) -> int:
         wanted = self.config.n_users
@@ -244,12 +270,14 @@ class SyntheticUsers:
     def _search(
         self,
         search: Search,
+        which: tuple[int, int],
         histories: Histories,
         exam: Exam,
         options: RunOptions,
         rng: np.random.Generator,
     ) -> Look:
         config, best, losses = self.config, None, []
+        before, total = (count * config.steps for count in which)
         order, position = rng.permutation(histories.users), 0
         size = min(config.batch_size or max(LEAST_BATCH, len(search.logits)), len(order))
         every = max(1, config.steps // config.looks)
@@ -262,11 +290,11 @@ class SyntheticUsers:
             device = search.logits.device
             losses.append(search.step(number, Lesson(lesson.visible.to(device), lesson.target.to(device))))
             if number % every == 0 or number == config.steps:
-                look = self._look(search, number, exam)
+                look = self._look(search, before + number, exam)
                 if best is None or look.quality > best.quality:
                     best = look
                 metrics = {"loss": float(np.mean(losses)), "valid_ndcg@10": look.quality}
-                options.on_epoch(EpochEvent(options.label, number, config.steps, metrics))
+                options.on_epoch(EpochEvent(options.label, before + number, total, metrics))
                 losses = []
         assert best is not None
         return best

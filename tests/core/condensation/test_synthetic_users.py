@@ -10,6 +10,7 @@ from dconrec_core.condensation.synthetic_users import (
     PolicySyntheticUsersConfig,
     SyntheticUsers,
     SyntheticUsersConfig,
+    default_starts,
 )
 from dconrec_core.errors import BudgetError, ConfigError
 from dconrec_core.evaluation import RankingTask
@@ -18,7 +19,7 @@ from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions, Split
 from tests.contracts import planted_pool
 
-QUICK: dict[str, Any] = {"steps": 80, "batch_size": 30, "looks": 4, "rank": 8}
+QUICK: dict[str, Any] = {"steps": 80, "batch_size": 30, "looks": 4, "rank": 8, "starts": 1}
 
 
 def made(split: Split, budget: int = 40, seed: int = 0, **settings: Any) -> tuple[CondensedDataset, list[EpochEvent]]:
@@ -48,6 +49,22 @@ def test_it_is_kept_at_its_best_look_and_every_look_is_heard(planted_split: Spli
     assert [event.epoch for event in heard] == [20, 40, 60, 80]
     looks = {event.epoch: event.metrics["valid_ndcg@10"] for event in heard}
     assert condensed.notes["valid_ndcg@10"] == max(looks.values()) == looks[condensed.notes["kept_step"]]
+
+
+def test_of_several_starts_the_best_on_valid_is_kept_and_the_first_is_that_of_one(planted_split: Split) -> None:
+    _, alone = made(planted_split)
+    condensed, heard = made(planted_split, starts=3)
+    assert [event.epoch for event in heard] == list(range(20, 241, 20))
+    assert {event.total for event in heard} == {240}
+    quality = [event.metrics["valid_ndcg@10"] for event in heard]
+    assert quality[:4] == [event.metrics["valid_ndcg@10"] for event in alone]
+    assert condensed.notes["valid_ndcg@10"] == max(quality)
+    assert condensed.notes["kept_step"] == heard[int(np.argmax(quality))].epoch
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(1, 5), (334, 5), (668, 2), (2_000, 1), (100_000, 1)])
+def test_the_smaller_the_set_the_more_starts(budget: int, expected: int) -> None:
+    assert default_starts(Budget(budget)) == expected
 
 
 def test_the_loss_of_discrete_sets_falls(planted_split: Split) -> None:

@@ -25,7 +25,7 @@ RECBOLE, IMPLICIT = "RecBole 1.2.1", "implicit 0.7.3"
 RECBOLE_BLOCKS = [2**power for power in (18, 20, 22, 24)]  # scores a block; the fastest on the first repetition counts
 XSIMGCL_TRIALS = 1
 SETTINGS: dict[tuple[str, str], Row] = {
-    ("bprmf", "ml-1m"): {"learning_rate": 0.15, "weight_decay": 0.01},
+    ("bprmf", "ml-1m"): {"learning_rate": 0.15, "weight_decay": 0.01, "eval_every": 10},
     ("lightgcn", "gowalla"): {"weight_decay": 0.0001},
     ("ngcf", "ml-1m"): {"dropout": 0.0},
     ("xsimgcl", "gowalla"): {"weight_decay": 0.0001},

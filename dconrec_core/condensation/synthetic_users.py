@@ -28,6 +28,7 @@ from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interact
 
 LEAST_ITEMS, MOST_ITEMS = 500, 8_000
 """Mentioned by default. Of Gowalla's 41,000 items the 8,000 most popular keep 99.6 % of NDCG@10."""
+LEAST_BATCH = 128
 USERS_PER_ROOT = 2.2
 """Made-up users per square root of the budget: as the budget grows, their number and their histories grow alike."""
 
@@ -51,8 +52,8 @@ class SyntheticUsersConfig(Config):
     """Items the set may mention; by default 45 per 100 interactions of the budget, within 500 and 8,000."""
     steps: int = Field(600, ge=1)
     """Steps of the search."""
-    batch_size: int = Field(128, ge=1)
-    """Real users a step."""
+    batch_size: int | None = Field(None, ge=1)
+    """Real users a step; by default as many as made-up ones, at least 128."""
     learning_rate: float = Field(0.06, gt=0)
     """Step size of Adam on the logits, falling to 0 by a cosine."""
     reader_rate: float = Field(0.003, gt=0)
@@ -250,7 +251,7 @@ class SyntheticUsers:
     ) -> Look:
         config, best, losses = self.config, None, []
         order, position = rng.permutation(histories.users), 0
-        size = min(config.batch_size, len(order))
+        size = min(config.batch_size or max(LEAST_BATCH, len(search.logits)), len(order))
         every = max(1, config.steps // config.looks)
         for number in range(1, config.steps + 1):
             if position + size > len(order):

@@ -148,7 +148,9 @@ def held_out() -> str:
 def _shares(rows: Sequence[Row]) -> str:
     if not rows:
         return "–"
-    return " / ".join(f"{100 * fmean(row[key] for row in rows):.1f}" for key in ("quality", "recall_quality"))
+    shares = " / ".join(f"{100 * fmean(row[key] for row in rows):.1f}" for key in ("quality", "recall_quality"))
+    other = rows[0].get("reference_model", rows[0]["downstream_model"])
+    return shares if other == rows[0]["downstream_model"] else f"{shares} of {_title(other)}"
 
 
 def reference() -> str:

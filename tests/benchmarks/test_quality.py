@@ -57,6 +57,20 @@ def test_full_data_is_trained_once_a_seed_whatever_condensation_does(path, tmp_p
     assert row["ndcg@10"] == json.loads(path.read_text())["rows"][0]["full_ndcg@10"]
 
 
+def test_a_model_too_large_for_full_data_is_beside_the_best_that_is_not(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(quality, "TUNED", {"tiny": {"bprmf": {"epochs": 5}, "ease": {}}})
+    plan = Plan(
+        "tiny", (0.25,), ("random-users",), {"ridge": {}}, TEACHING, trials=1, seeds=(0,), instead=("bprmf", "ease")
+    )
+    monkeypatch.setattr(quality, "PLANS", (plan,))
+    quality.main(["--data", str(tmp_path)])
+    (row,) = json.loads(path.read_text())["rows"]
+    full = {row["model"]: row["ndcg@10"] for row in json.loads((tmp_path / "full.json").read_text())["rows"]}
+    assert set(full) == {"bprmf", "ease"}
+    assert row["full_ndcg@10"] == max(full.values()) == full[row["reference_model"]]
+    assert row["quality"] == pytest.approx(row["ndcg@10"] / max(full.values()))
+
+
 def test_a_part_leaves_the_rest_alone(path, tmp_path):
     quality.main(["--data", str(tmp_path), "--seed", "1", "--condenser", "random"])
     assert [(row["seed"], row["condenser"]) for row in json.loads(path.read_text())["rows"]] == [(1, "random")]

@@ -3,17 +3,14 @@
 Every variant differs from the default in one thing; recommenders trained on its set are measured as everywhere else.
 """
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from benchmarks.command_line import parser_of, run_main
 from benchmarks.quality import PLANS, TUNED, Plan, Run, beside_full
 from benchmarks.references import References, as_trained
 from benchmarks.results import Results, Row
 from dconrec_core.comparison import train_and_measure
-from dconrec_core.errors import DConRecError
 from dconrec_core.options import RunOptions
 
 COMMAND, DATASET, RATIO, SEEDS, MODELS_TRAINED = "make bench-ablation", "ml-1m", 0.005, (0, 1, 2), ("bprmf", "ridge")
@@ -54,8 +51,7 @@ def measure(run: Run, plan: Plan, variant: str, model: str, seed: int) -> Row:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing and print a line a row."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
+    parser = parser_of("ablation", __doc__)
     parser.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
     options = parser.parse_args(arguments)
     plan = next(plan for plan in PLANS if plan.dataset == DATASET and RATIO in plan.ratios)
@@ -77,7 +73,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (DConRecError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run_main(main)

@@ -5,19 +5,15 @@ The ceiling is the teacher's own NDCG@10 with only the mentionable items ranked,
 so few items can pass it by more than it passes its teacher.
 """
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.command_line import parser_of, run_main
 from benchmarks.datasets import load_split
 from benchmarks.quality import STRONG, WIDE, Source, Teaching
 from benchmarks.results import Results, Row
-from dconrec_core.condensation.histories import worth_mentioning
-from dconrec_core.condensation.synthetic_users import SyntheticUsersConfig, default_n_items
-from dconrec_core.errors import DConRecError
+from dconrec_core.condensation.synthetic_users import SyntheticUsers, SyntheticUsersConfig
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.ranking import ScoreFunction
 from dconrec_core.types import Budget, FloatArray, IntArray, Split
@@ -53,8 +49,8 @@ class Taught:
 
     def measure(self, ratio: float) -> Row:
         """The ceiling of the items that ``synthetic-users`` would mention."""
-        config, budget = SyntheticUsersConfig(), Budget.from_ratio(ratio, self.split.train)
-        items = worth_mentioning(self.source.pool, default_n_items(budget), config.n_targets, config.rank_scale)
+        budget = Budget.from_ratio(ratio, self.split.train)
+        items = SyntheticUsers(SyntheticUsersConfig()).mentionable(self.source.pool, budget)
         reached = self.test.measure(among(self.score, items), (10,))["ndcg@10"]
         return {
             "budget": budget.n_interactions,
@@ -70,8 +66,7 @@ class Taught:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing and print a line a row."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ceiling", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
+    parser = parser_of("ceiling", __doc__)
     parser.add_argument("--dataset", action="append", help="only this dataset; may be repeated")
     options = parser.parse_args(arguments)
     results, taught = Results.named("ceiling", COMMAND), dict[str, Taught]()
@@ -94,7 +89,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (DConRecError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run_main(main)

@@ -4,18 +4,15 @@ For each seed: split, teacher, condensation; the recommender tuned on valid on e
 both measured on test; then the chosen trainings again in turn, C T C T C T, for the speed-up.
 """
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from benchmarks.command_line import parser_of, run_main
 from benchmarks.quality import PLANS, TUNED, Plan, Run, beside_full
 from benchmarks.references import References, as_trained
 from benchmarks.results import Results, Row
 from dconrec_core.comparison import Trained, train_and_measure
-from dconrec_core.errors import DConRecError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.options import RunOptions
@@ -81,8 +78,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.headline", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
+    parser = parser_of("headline", __doc__)
     parser.add_argument("--model", default="bprmf", choices=sorted(TUNED[DATASET]))
     parser.add_argument("--seed", type=int, action="append", help="0, 1 and 2 by default")
     options = parser.parse_args(arguments)
@@ -97,7 +93,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (DConRecError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run_main(main)

@@ -5,16 +5,13 @@ split 8 : 1 : 1; each is folded in from the training part and measured on the te
 and by the same model of full data.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from benchmarks.command_line import parser_of, run_main
 from benchmarks.datasets import interactions
 from benchmarks.quality import TUNED, Source, Teaching
 from benchmarks.results import Results, Row
 from dconrec_core.comparison import fit_each, search
-from dconrec_core.errors import DConRecError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.options import RunOptions
 from dconrec_core.splitting import hold_out_users, random_split
@@ -59,8 +56,7 @@ class HeldOut:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing and print a line a row."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.held_out", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
+    parser = parser_of("held_out", __doc__)
     options = parser.parse_args(arguments)
     results, everything, seeds = Results.named("held_out", COMMAND), None, dict[int, HeldOut]()
     for seed in SEEDS:
@@ -85,7 +81,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (DConRecError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run_main(main)

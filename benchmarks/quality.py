@@ -5,8 +5,6 @@ is tuned on valid by the same number of trials; test is read once per figure (do
 ``--ratio``, ``--seed``, ``--condenser`` and ``--model`` measure a part.
 """
 
-import argparse
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +12,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command_line import parser_of, run_main
 from benchmarks.datasets import load_split
 from benchmarks.references import References, as_trained
 from benchmarks.results import Results, Row, peak_rss_mb
 from dconrec_core.comparison import train_and_measure
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.augment import build_pool
-from dconrec_core.errors import DConRecError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.options import EpochEvent, RunOptions
@@ -52,9 +50,9 @@ class Plan:
         models: Downstream models, with settings that both sides have.
         teaching: The pool.
         trials: Size of each search.
+        seeds: Seeds.
         instead: Models of full data, one trial each, the best of which is the reference of a model that full data are
             too large for; by default each model is compared with itself.
-        seeds: Seeds.
     """
 
     dataset: str
@@ -266,8 +264,7 @@ def cases(plans: Sequence[Plan]) -> Iterator[tuple[Plan, Row]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing and print a line a row."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
+    parser = parser_of("quality", __doc__)
     for name, kind in (("dataset", str), ("ratio", float), ("seed", int), ("condenser", str), ("model", str)):
         parser.add_argument(f"--{name}", type=kind, action="append", help=f"only this {name}; may be repeated")
     options = parser.parse_args(arguments)
@@ -291,7 +288,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (DConRecError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run_main(main)

@@ -4,8 +4,6 @@ One row a training (``kind``: ``configuration``), full data once a dataset and s
 (``kind``: ``selection``) with Kendall's τ, the regret and the seconds of both sides (docs/selection.md).
 """
 
-import argparse
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -14,12 +12,12 @@ from typing import Any
 
 import torch
 
+from benchmarks.command_line import parser_of, run_main
 from benchmarks.datasets import load_split
 from benchmarks.quality import STRONG
 from benchmarks.quality import Source as Taught
 from benchmarks.results import Results, Row
 from dconrec_core.condensation import CONDENSERS
-from dconrec_core.errors import DConRecError
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.selection import (
@@ -150,8 +148,7 @@ def sources(datasets: Sequence[str], data: Path, make_set: MakeSet) -> Iterator[
 
 def main(arguments: Sequence[str] | None = None, make_set: MakeSet = condense, grid: Grid = GRID) -> None:
     """Measure what is missing and print a line a condensed set."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.selection", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
+    parser = parser_of("selection", __doc__)
     parser.add_argument("--condensers", nargs="+", default=list(CONDENSERS_TRIED), help="whose sets are tried")
     parser.add_argument("--dataset", action="append", help="only this dataset; may be repeated")
     parser.add_argument("--ratio", type=float, action="append", help="only this ratio; may be repeated")
@@ -175,7 +172,4 @@ def _line(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (DConRecError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run_main(main)

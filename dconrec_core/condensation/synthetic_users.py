@@ -24,7 +24,7 @@ from dconrec_core.errors import BudgetError, ConfigError
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import Config
 from dconrec_core.rng import numpy_rng, torch_rng
-from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions
+from dconrec_core.types import Budget, CandidatePool, CondensedDataset, IntArray, Interactions
 
 LEAST_ITEMS, MOST_ITEMS = 500, 8_000
 """Mentioned by default. Of Gowalla's 41,000 items the 8,000 most popular keep 99.6 % of NDCG@10."""
@@ -206,11 +206,7 @@ class SyntheticUsers:
             BudgetError: It is smaller than one interaction per made-up user.
             ConfigError: There are fewer real users with a history than made-up ones.
         """
-        config = self.config
-        items = worth_mentioning(
-            pool, config.n_items or default_n_items(budget), config.n_targets,
-            config.rank_scale,
-        )  # fmt: skip
+        config, items = self.config, self.mentionable(pool, budget)
         histories = Histories(pool, items, config.n_targets, config.rank_scale)
         n_users = self._n_users(budget, len(histories.users))
         exam = Exam(pool.train, valid, items)
@@ -233,6 +229,12 @@ class SyntheticUsers:
             notes={"valid_ndcg@10": best.quality, "kept_step": best.step, "reader": best.reader},
         )
 
+    def mentionable(self, pool: CandidatePool, budget: Budget) -> IntArray:
+        """The items that the set may mention, increasing ids."""
+        config = self.config
+        n_items = config.n_items or default_n_items(budget)
+        return worth_mentioning(pool, n_items, config.n_targets, config.rank_scale)
+
     def _from_start(
         self, which: tuple[int, int], histories: Histories, exam: Exam, size: tuple[int, int], options: RunOptions
     ) -> Look:
@@ -245,7 +247,9 @@ class SyntheticUsers:
             size: Made-up users and interactions.
             options: Seed, device, listener.
         """
-        stream: list[str | int] = ["condense", self.name, *which[:1]] if which[0] else ["condense", self.name]
+        stream: tuple[str | int, ...] = ("condense", self.name)
+        if which[0]:  # the first is what it would be alone
+            stream = (*stream, which[0])
         rng, device = numpy_rng(options.seed, *stream), resolve_device(options.device)
         start = starting_logits(histories.seen, histories.users, histories.n_items, size[0], self.config.rank, rng)
         generator = torch_rng(options.seed, *stream)

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import ablation, ceiling, headline, held_out, quality, results
 from benchmarks.datasets import load_split
 from benchmarks.quality import Plan, Teaching
+from dconrec_core.condensation import synthetic_users
 from dconrec_core.types import Interactions
 
 TEACHING = Teaching(settings={"regularization": [100.0]}, min_pseudo=20)
@@ -58,7 +59,7 @@ def test_ablation_changes_one_thing_at_a_time(folder, monkeypatch):
 
 def test_ceiling_is_the_teachers_ranking_of_what_may_be_mentioned(folder, monkeypatch):
     monkeypatch.setattr(ceiling, "RATIOS", (0.01, 0.5))
-    monkeypatch.setattr(ceiling, "default_n_items", lambda budget: budget.n_interactions // 10)
+    monkeypatch.setattr(synthetic_users, "default_n_items", lambda budget: budget.n_interactions // 10)
     ceiling.main(["--dataset", "tiny"])
     few, many = rows(folder, "ceiling")
     assert few["n_items_mentioned"] == few["budget"] // 10 < many["n_items_mentioned"]

@@ -33,3 +33,8 @@ def sample_negatives(train: Interactions, users: IntArray, rng: np.random.Genera
             break
         negatives[pending] = rng.integers(0, train.n_items, size=len(pending), dtype=np.int32)
     return negatives
+
+
+def several_negatives(train: Interactions, users: IntArray, count: int, rng: np.random.Generator) -> IntArray:
+    """``sample_negatives`` ``count`` times, side by side: int32 ``[n, count]``, with repeats."""
+    return np.stack([sample_negatives(train, users, rng) for _ in range(count)], axis=1)

@@ -71,12 +71,14 @@ def ranked_above(users, items, negatives, user_factors, item_factors, shares):
 
 
 @_fast_jit
-def _embed(user, low, count, items, user_factors, item_factors, rows):
-    """Elementwise products of a user's vector with those of its items, into the first ``count`` of ``rows``."""
+def _embed(user, low, count, items, user_factors, item_factors, rows, mean):
+    """Products of a user's vector with those of its items, into the first ``count`` of ``rows``, and their mean."""
+    mean[:] = 0
     for row in range(count):
         item = items[low + row]
         for f in range(rows.shape[1]):
             rows[row, f] = user_factors[user, f] * item_factors[item, f]
+            mean[f] += rows[row, f] / np.float32(count)
 
 
 @_fast_jit
@@ -99,11 +101,10 @@ def herd(indptr, items, user_factors, item_factors, quota, kept):
         low, count = indptr[user], indptr[user + 1] - indptr[user]
         if not quota[user]:
             continue
-        _embed(user, low, count, items, user_factors, item_factors, rows)
-        mean[:], owed[:], squares[:] = 0, 0, 0
+        _embed(user, low, count, items, user_factors, item_factors, rows, mean)
+        owed[:], squares[:] = 0, 0
         for row in range(count):
             for f in range(size):
-                mean[f] += rows[row, f] / np.float32(count)
                 squares[row] += rows[row, f] * rows[row, f]
         for _ in range(quota[user]):
             for f in range(size):
@@ -143,11 +144,7 @@ def farthest_first(indptr, items, user_factors, item_factors, quota, kept):
         low, count = indptr[user], indptr[user + 1] - indptr[user]
         if not quota[user]:
             continue
-        _embed(user, low, count, items, user_factors, item_factors, rows)
-        centre[:] = 0
-        for row in range(count):
-            for f in range(size):
-                centre[f] += rows[row, f] / np.float32(count)
+        _embed(user, low, count, items, user_factors, item_factors, rows, centre)
         for turn in range(quota[user]):
             chosen = -1
             for row in range(count):

@@ -13,8 +13,6 @@ matching of dataset condensation (Zhao et al., ICLR 2021, arXiv:2006.05929) on r
 (Killamsetty et al., ICML 2021, arXiv:2103.00123) but without weights, which a set of interactions cannot carry.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
@@ -22,11 +20,12 @@ from pydantic import Field
 from dconrec_core.condensation._kernels import add_gradients, along_gradients, bpr_pulls
 from dconrec_core.condensation.base import best_candidates, make_condensed
 from dconrec_core.condensation.bernoulli import Probabilities, project_to_budget
-from dconrec_core.condensation.proxy import ProxyConfig, fixed_negatives, proxy_epochs
+from dconrec_core.condensation.proxy import ProxyConfig, proxy_epochs
 from dconrec_core.condensation.search import AdamStep
 from dconrec_core.models.bprmf import Factors
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.rng import numpy_rng
+from dconrec_core.sampling import sample_negatives
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, FloatArray, IntArray, Interactions
 
 
@@ -110,17 +109,16 @@ class GradientMatching:
         keep_prob[pool.observed] = probable
         kept = np.zeros(len(pool), dtype=bool)
         kept[pool.observed] = best_candidates(probable, rng.random(len(train)), count)
-        notes: dict[str, Any] = {"source_model": "bprmf"}
         return make_condensed(
             pool, kept, budget, condenser=self.name, config=self.config, seed=options.seed, keep_prob=keep_prob,
-            notes=notes,
+            notes={"source_model": "bprmf"},
         )  # fmt: skip
 
     def snapshots(self, train: Interactions, rng: np.random.Generator, options: RunOptions) -> list[Snapshot]:
         """Of a proxy in training, each with negatives of its own; no more than there are epochs."""
         epochs, count = self.config.proxy_epochs, self.config.snapshots
         return [
-            Snapshot(factors, fixed_negatives(train, 1, rng)[:, 0])
+            Snapshot(factors, sample_negatives(train, train.users, rng))
             for epoch, factors in enumerate(proxy_epochs(train, self.config, rng, options), start=1)
             if epoch * count // epochs > (epoch - 1) * count // epochs
         ]

@@ -7,8 +7,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from dconrec_core.condensation.coreset import ValueCoreset
-from dconrec_core.condensation.proxy import ProxyConfig, fixed_negatives, inverse_auc, pairwise_loss, proxy_epochs
+from dconrec_core.condensation.proxy import ProxyConfig, inverse_auc, pairwise_loss, proxy_epochs
 from dconrec_core.options import RunOptions
+from dconrec_core.sampling import several_negatives
 from dconrec_core.types import BoolArray, Interactions
 
 
@@ -34,7 +35,7 @@ class Forgetting(ValueCoreset):
         self, train: Interactions, rng: np.random.Generator, options: RunOptions
     ) -> npt.NDArray[np.floating[Any]]:
         """See ``ValueCoreset.value``. One event an epoch of the proxy."""
-        negatives = fixed_negatives(train, self.config.negatives, rng)
+        negatives = several_negatives(train, train.users, self.config.negatives, rng)
         learnt = [inverse_auc(factors, negatives) == 0 for factors in proxy_epochs(train, self.config, rng, options)]
         return forgetting_events(np.stack(learnt)).astype(np.float64)
 
@@ -79,7 +80,7 @@ class Loss(ValueCoreset):
     ) -> npt.NDArray[np.floating[Any]]:
         """See ``ValueCoreset.value``. One event an epoch of the proxy."""
         measure = inverse_auc if self.config.measure == "inverse-auc" else pairwise_loss
-        negatives, total = fixed_negatives(train, self.config.negatives, rng), np.zeros(len(train))
+        negatives, total = several_negatives(train, train.users, self.config.negatives, rng), np.zeros(len(train))
         for factors in proxy_epochs(train, self.config, rng, options):
             total += measure(factors, negatives)
         return total if self.config.keep == "hardest" else -total

@@ -10,7 +10,7 @@ from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import bpr_losses, masked_bpr_epoch, pair_sketch, shuffle
 from dconrec_core.models._factors import random_state
 from dconrec_core.models.bprmf import BPRMFConfig, Factors
-from dconrec_core.sampling import sample_negatives
+from dconrec_core.sampling import several_negatives
 from dconrec_core.types import BoolArray, CandidatePool, FloatArray, IntArray, Interactions
 
 
@@ -42,8 +42,7 @@ class InnerTraining:
         start = {"start": "gaussian", "init_scale": 0.1, "item_init_scale": 0.1, "initial_accumulator": 0.0}
         self.config = BPRMFConfig.model_validate({"weight_decay": 0.005, **start})
         self.task = RankingTask.valid(pool.train, valid)
-        draws = [sample_negatives(pool.train, valid.users, rng) for _ in range(valid_negatives)]
-        self.negatives = np.stack(draws, axis=1)
+        self.negatives = several_negatives(pool.train, valid.users, valid_negatives, rng)
         self.count = np.maximum(valid.user_degree, 1)
         self.start = Factors(pool.train, self.config, rng)
 

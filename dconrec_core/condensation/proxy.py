@@ -10,7 +10,6 @@ from dconrec_core.kernels import bpr_losses
 from dconrec_core.models.bprmf import BPRMFConfig, Factors
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import Config
-from dconrec_core.sampling import sample_negatives
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
 
@@ -41,11 +40,6 @@ def trained_proxy(train: Interactions, config: ProxyConfig, rng: np.random.Gener
     """The proxy after its last epoch."""
     *_, last = proxy_epochs(train, config, rng, options)
     return last
-
-
-def fixed_negatives(train: Interactions, count: int, rng: np.random.Generator) -> IntArray:
-    """``count`` items of each interaction that its user does not have, with repeats; int32 ``[nnz, count]``."""
-    return np.stack([sample_negatives(train, train.users, rng) for _ in range(count)], axis=1)
 
 
 def inverse_auc(factors: Factors, negatives: IntArray) -> FloatArray:

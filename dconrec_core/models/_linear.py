@@ -36,7 +36,7 @@ SPARSE_PRODUCT_COST = 50
 class LinearConfig(Config):
     """Settings of a linear autoencoder."""
 
-    regularization: list[PositiveFloat] = Field([10.0], min_length=1)
+    regularization: list[PositiveFloat] = Field([10.0, 1.0, 100.0], min_length=1)
     """Ridge penalties λ; the best on valid is kept, the first without a validation task."""
     relative: bool = False
     """Whether penalties are in units of the mean squared length of an item's column of F, over the items that occur:

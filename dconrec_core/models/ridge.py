@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, FiniteFloat, PositiveFloat
+from pydantic import FiniteFloat, PositiveFloat
 from scipy import sparse
 
 from dconrec_core.errors import TrainingError
@@ -26,8 +26,6 @@ MOST = 20_000
 class RidgeConfig(LinearConfig):
     """Settings of the ridge autoencoder; popularity and activity are those in the training set."""
 
-    regularization: list[PositiveFloat] = Field([10.0, 1.0, 100.0], min_length=1)
-    """Ridge penalties λ; the best on valid is kept, the first without a validation task."""
     input_exponent: FiniteFloat = 0.3
     """Weight of an item in a history: its popularity to minus this power, a in the formulas."""
     output_exponent: FiniteFloat = 0.5

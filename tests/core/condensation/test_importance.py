@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from dconrec_core.condensation.importance import Forgetting, ForgettingConfig, Loss, LossConfig, forgetting_events
-from dconrec_core.condensation.proxy import ProxyConfig, fixed_negatives, inverse_auc, pairwise_loss, trained_proxy
+from dconrec_core.condensation.proxy import ProxyConfig, inverse_auc, pairwise_loss, trained_proxy
 from dconrec_core.models.bprmf import BPRMFConfig, Factors
 from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.sampling import several_negatives
 from dconrec_core.types import Budget, CandidatePool, Interactions, Split
 from tests.contracts import noisy_pool
 
@@ -49,7 +50,7 @@ def test_pairwise_loss_hand_worked() -> None:
 
 def test_negatives_are_items_the_user_does_not_have(planted_split: Split) -> None:
     train = planted_split.train
-    negatives = fixed_negatives(train, 3, np.random.default_rng(0))
+    negatives = several_negatives(train, train.users, 3, np.random.default_rng(0))
     assert negatives.shape == (len(train), 3)
     assert not train.csr().toarray()[train.users[:, None], negatives].any()
 

@@ -16,7 +16,6 @@ from dconrec_core.options import RunOptions
 COMMAND, DATASET, RATIO, SEEDS, MODELS_TRAINED = "make bench-ablation", "ml-1m", 0.005, (0, 1, 2), ("bprmf", "ridge")
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "default": ("synthetic-users", {}),
-    "discrete from the start": ("synthetic-users", {"relaxed_share": 0.0}),
     "nothing hidden, teacher alone": ("synthetic-users", {"hidden_weight": 0.0}),
     "no teacher, hidden alone": ("synthetic-users", {"hidden_weight": 1.0}),
     "teacher's 20 items alike": ("synthetic-users", {"rank_scale": 1000.0}),

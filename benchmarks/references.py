@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.results import Results, Row
+from benchmarks.results import ROOT, Results, Row
 from dconrec_core.comparison import Trained, train_and_measure
+from dconrec_core.models import MODELS
 from dconrec_core.options import RunOptions
 from dconrec_core.training import History
 from dconrec_core.types import Split
@@ -13,15 +14,23 @@ from dconrec_core.types import Split
 COMMAND = "make bench-quality"
 
 
-class References:
-    """Figures of models on full data, kept in ``full.json``: what condensation does cannot change them.
+def cannot_matter(model: str) -> tuple[str, ...]:
+    """Parts of the core that cannot change a model's figures on full data.
 
-    Args:
-        results: The file.
+    Condensation, loading (the split's fingerprint is part of each case) and the models that it does not import.
     """
+    folder = ROOT / "dconrec_core" / "models"
+    files = {name: f"{name.replace('-', '_')}.py" for name in MODELS}
+    code = (folder / files[model]).read_text()
+    others = (file for name, file in files.items() if name != model and f"models.{file[:-3]} import" not in code)
+    return ("condensation", "data", "selection.py", *(f"models/{file}" for file in others))
 
-    def __init__(self, results: Results | None = None) -> None:
-        self.results = results or Results.named("full", COMMAND, apart_from=("condensation",))
+
+class References:
+    """Figures of models on full data, kept in ``full.json``."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, Results] = {}
 
     def row(self, dataset: str, seed: int, split: Split, model: str, settings: Mapping[str, Any], trials: int) -> Row:
         """The best of a search on valid: its figures on test, its settings, its seconds."""
@@ -44,7 +53,9 @@ class References:
                 "config": json.dumps(dict(trained.config)),
             }
 
-        return self.results.row(case, measure)
+        if model not in self.results:
+            self.results[model] = Results.named("full", COMMAND, cannot_matter(model))
+        return self.results[model].row(case, measure)
 
 
 def as_trained(row: Row) -> Trained:

@@ -36,7 +36,7 @@ class Results:
     Args:
         path: The file.
         command: What writes it, as typed by a user.
-        apart_from: Folders of the core that its rows do not depend on.
+        apart_from: Folders and files of the core that its rows do not depend on.
     """
 
     def __init__(self, path: Path, command: str, apart_from: tuple[str, ...] = ()) -> None:
@@ -124,12 +124,12 @@ def core_fingerprint(*apart_from: str) -> str:
     """The commit of ``dconrec_core``, by content: equal before and after it is committed, and no two codes share it.
 
     Args:
-        apart_from: Folders of it that are left out.
+        apart_from: Folders and files of it that are left out.
     """
     digest = hashlib.sha256()
     core = ROOT / "dconrec_core"
     for path in sorted(core.rglob("*.py")):
-        if path.relative_to(core).parts[0] in apart_from:
+        if any(path.relative_to(core).is_relative_to(part) for part in apart_from):
             continue
         content = path.read_bytes()
         digest.update(f"{path.relative_to(core).as_posix()} {len(content)}\n".encode() + content)

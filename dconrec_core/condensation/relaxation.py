@@ -1,8 +1,7 @@
-"""From logits to a discrete set of exactly the budget, and the smooth sets that lead there.
+"""From logits to a discrete set of exactly the budget, and keep-probabilities that come to it.
 
-A set is the ``budget`` largest of a table of logits. Its relaxation at temperature τ keeps each entry by
-sigmoid((logit − threshold) / τ), with the threshold at which they sum to the budget; τ → 0 gives the set itself. To
-optimise the relaxation while τ falls finds better sets than to start discrete (docs/method.md has the figures).
+A set is the ``budget`` largest of a table of logits. Its relaxation at temperature τ keeps each entry with probability
+sigmoid((logit − threshold) / τ), with the threshold at which they sum to the budget; τ → 0 gives the set itself.
 """
 
 import torch

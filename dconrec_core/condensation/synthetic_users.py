@@ -7,7 +7,6 @@ the outer loss asks it to rank, for real users, what their teacher would and wha
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -63,12 +62,6 @@ class SyntheticUsersConfig(Config):
     """Step size of Adam on the logits, falling to 0 by a cosine."""
     reader_rate: float = Field(0.003, gt=0)
     """Step size of Adam on the reader's numbers."""
-    start_temperature: float = Field(1.0, gt=0)
-    """How far from discrete the sets of the first steps are."""
-    end_temperature: float = Field(0.05, gt=0)
-    """How near the last relaxed ones come to it."""
-    relaxed_share: float = Field(0.7, ge=0, le=1)
-    """Share of the steps that are relaxed; the rest are discrete, with straight-through gradients."""
     spread: float = Field(0.5, gt=0)
     """Width around the threshold within which logits are moved."""
     averaging: float = Field(0.95, ge=0, lt=1)
@@ -88,19 +81,17 @@ class SyntheticUsersConfig(Config):
     starts: int | None = Field(None, ge=1)
     """Searches, each from a start of its own, of which the best on valid is kept; by default as many as the budget fits
     into 2,000 interactions, within 1 and 5: the smaller the set, the more is chance, and the less a search costs."""
-    estimator: Literal["straight-through", "policy"] = "straight-through"
-    """``policy``: gradients by the score function on drawn discrete sets, nothing is differentiated through the inner
-    solution."""
-    n_samples: int = Field(4, ge=2)
-    """Drawn sets a step of the policy estimator."""
 
 
 class PolicySyntheticUsersConfig(SyntheticUsersConfig):
     """Settings of ``synthetic-users-policy``."""
 
-    estimator: Literal["straight-through", "policy"] = "policy"
-    relaxed_share: float = Field(1.0, ge=0, le=1)
-    """Share of the steps in which sets are drawn."""
+    n_samples: int = Field(4, ge=2)
+    """Drawn sets a step."""
+    start_temperature: float = Field(1.0, gt=0)
+    """How far from discrete the keep-probabilities of the first steps are."""
+    end_temperature: float = Field(0.05, gt=0)
+    """How near the last ones come to it."""
 
 
 @dataclass
@@ -121,63 +112,42 @@ class Search:
         logits: Where to start, ``[m, n]``.
         budget: Interactions of the set.
         config: Settings.
-        generator: Of the policy estimator's draws.
     """
 
-    def __init__(
-        self, logits: torch.Tensor, budget: int, config: SyntheticUsersConfig, generator: torch.Generator
-    ) -> None:
-        self.logits, self.budget, self.config, self.generator = logits, budget, config, generator
-        self.mean, self.threshold = logits.clone(), 0.0
+    def __init__(self, logits: torch.Tensor, budget: int, config: SyntheticUsersConfig) -> None:
+        self.logits, self.budget, self.config = logits, budget, config
+        self.mean = logits.clone()
         self.first, self.second = torch.zeros_like(logits), torch.zeros_like(logits)
         self.reader = Reader(len(logits), logits.device)
         self.reader_steps = torch.optim.Adam(self.reader.parameters.values(), lr=config.reader_rate)
 
     def step(self, number: int, lesson: Lesson) -> float:
         """Move everything by one batch; returns its loss before that."""
-        config = self.config
-        progress = (number - 1) / config.steps
-        last_relaxed = int(config.relaxed_share * config.steps)
-        if number <= last_relaxed:
-            falls = config.end_temperature / config.start_temperature
-            temperature = config.start_temperature * falls ** (number / last_relaxed)
-            histories, self.threshold = relaxed(self.logits, self.budget, temperature, self.threshold)
-        else:
-            temperature = 0.0
-            self.threshold = float(hard_threshold(self.logits, self.budget))
-            histories = (self.logits >= self.threshold).to(self.logits.dtype)
         self.reader_steps.zero_grad()
-        if config.estimator == "policy" and temperature:
-            loss, gradient = self._policy_gradient(histories, lesson)
-        else:
-            histories.requires_grad_(True)
-            cost = self._loss(histories, lesson)
-            cost.backward()
-            assert histories.grad is not None
-            loss, gradient = float(cost.detach()), histories.grad
-            gradient *= window(self.logits, self.threshold, max(config.spread, temperature))
+        loss, gradient = self.gradient(number, lesson)
         self.reader_steps.step()
-        self._move(number, gradient, config.learning_rate * (1 + math.cos(math.pi * progress)) / 2)
+        progress = (number - 1) / self.config.steps
+        self._move(number, gradient, self.config.learning_rate * (1 + math.cos(math.pi * progress)) / 2)
         return loss
+
+    def gradient(self, number: int, lesson: Lesson) -> tuple[float, torch.Tensor]:
+        """Loss, and its derivative by the logits: that by the discrete set, passed through near the threshold.
+
+        Args:
+            number: Of the step, from 1.
+            lesson: The batch.
+        """
+        threshold = hard_threshold(self.logits, self.budget)
+        histories = (self.logits >= threshold).to(self.logits.dtype).requires_grad_(True)
+        cost = self._loss(histories, lesson)
+        cost.backward()
+        assert histories.grad is not None
+        return float(cost.detach()), histories.grad * window(self.logits, threshold, self.config.spread)
 
     def _loss(self, histories: torch.Tensor, lesson: Lesson) -> torch.Tensor:
         """Cross-entropy of the targets in the ranking of the items that are not visible, mean over the batch."""
         logits = self.reader.logits(histories, lesson.visible) - 1e4 * lesson.visible
         return -(torch.log_softmax(logits, dim=1) * lesson.target).sum() / len(lesson.target)
-
-    def _policy_gradient(self, probability: torch.Tensor, lesson: Lesson) -> tuple[float, torch.Tensor]:
-        """Score-function estimate on drawn sets with the leave-one-out baseline, as in ``dconrec``, by the logits."""
-        count = self.config.n_samples
-        losses, gradient = [], torch.zeros_like(probability)
-        drawn = [torch.bernoulli(probability, generator=self.generator) for _ in range(count)]
-        for histories in drawn:
-            cost = self._loss(histories, lesson)
-            cost.backward()  # for the reader's numbers alone: the sets are constants here
-            losses.append(float(cost.detach()))
-        mean = sum(losses) / count
-        for loss, histories in zip(losses, drawn, strict=True):
-            gradient += (loss - mean) / (count - 1) * (histories - probability)
-        return mean, gradient
 
     def _move(self, number: int, gradient: torch.Tensor, rate: float) -> None:
         """Adam with β = 0.9, 0.99 and the running mean."""
@@ -187,6 +157,42 @@ class Search:
         self.logits.addcdiv_(self.first, deviation, value=-rate / (1 - 0.9**number))
         keep = min(self.config.averaging, number / (number + 1))
         self.mean.mul_(keep).add_(self.logits, alpha=1 - keep)
+
+
+class PolicySearch(Search):
+    """The same by the score function on drawn discrete sets: nothing is differentiated through the inner solution.
+
+    Args:
+        logits: Where to start, ``[m, n]``.
+        budget: Interactions that a drawn set has in the mean.
+        config: Settings.
+        generator: Of the draws.
+    """
+
+    config: PolicySyntheticUsersConfig
+
+    def __init__(
+        self, logits: torch.Tensor, budget: int, config: PolicySyntheticUsersConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__(logits, budget, config)
+        self.generator, self.threshold = generator, 0.0
+
+    def gradient(self, number: int, lesson: Lesson) -> tuple[float, torch.Tensor]:
+        """Mean loss of the drawn sets, and their score-function estimate with the leave-one-out baseline."""
+        config = self.config
+        falls = config.end_temperature / config.start_temperature
+        temperature = config.start_temperature * falls ** (number / config.steps)
+        probability, self.threshold = relaxed(self.logits, self.budget, temperature, self.threshold)
+        drawn = [torch.bernoulli(probability, generator=self.generator) for _ in range(config.n_samples)]
+        losses = []
+        for histories in drawn:
+            cost = self._loss(histories, lesson)
+            cost.backward()  # for the reader's numbers alone: the sets are constants here
+            losses.append(float(cost.detach()))
+        mean, estimate = sum(losses) / len(drawn), torch.zeros_like(probability)
+        for loss, histories in zip(losses, drawn, strict=True):
+            estimate += (loss - mean) / (len(drawn) - 1) * (histories - probability)
+        return mean, estimate
 
 
 class SyntheticUsers:
@@ -252,9 +258,11 @@ class SyntheticUsers:
             stream = (*stream, which[0])
         rng, device = numpy_rng(options.seed, *stream), resolve_device(options.device)
         start = starting_logits(histories.seen, histories.users, histories.n_items, size[0], self.config.rank, rng)
-        generator = torch_rng(options.seed, *stream)
-        search = Search(torch.from_numpy(start).to(device), size[1], self.config, generator)
+        search = self._begin(torch.from_numpy(start).to(device), size[1], torch_rng(options.seed, *stream))
         return self._search(search, which, histories, exam, options, rng)
+
+    def _begin(self, logits: torch.Tensor, budget: int, generator: torch.Generator) -> Search:
+        return Search(logits, budget, self.config)
 
     def _n_users(self, budget: Budget, n_real: int) -> int:
         wanted = self.config.n_users
@@ -316,3 +324,7 @@ class PolicySyntheticUsers(SyntheticUsers):
     """The same search with a policy gradient, measured beside it."""
 
     name = "synthetic-users-policy"
+    config: PolicySyntheticUsersConfig
+
+    def _begin(self, logits: torch.Tensor, budget: int, generator: torch.Generator) -> Search:
+        return PolicySearch(logits, budget, self.config, generator)

@@ -47,7 +47,7 @@ def test_headline_prints_both_sides_and_times_them_in_turn(folder, capsys, monke
 
 
 def test_ablation_changes_one_thing_at_a_time(folder, monkeypatch):
-    some = ("default", "discrete from the start", "real users at random")
+    some = ("default", "half the users", "real users at random")
     monkeypatch.setattr(ablation, "VARIANTS", {name: ablation.VARIANTS[name] for name in some})
     monkeypatch.setattr(ablation, "MODELS_TRAINED", ("bprmf",))
     ablation.main(["--seed", "0"])

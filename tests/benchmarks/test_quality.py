@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import quality, results
 from benchmarks.quality import Plan, Teaching
-from benchmarks.references import References
+from benchmarks.references import References, cannot_matter
 
 NEEDED = {
     "dataset", "ratio", "budget", "n_interactions", "n_users_condensed", "condenser", "source_model",
@@ -55,6 +55,12 @@ def test_full_data_is_trained_once_a_seed_whatever_condensation_does(path, tmp_p
     split = quality.Run(tmp_path, again).split("tiny", 0)
     row = again.row("tiny", 0, split, "bprmf", {"epochs": 5}, 1)
     assert row["ndcg@10"] == json.loads(path.read_text())["rows"][0]["full_ndcg@10"]
+
+
+def test_a_reference_outlives_what_cannot_change_it():
+    assert "models/ease.py" in cannot_matter("bprmf")
+    assert "models/bprmf.py" not in cannot_matter("bprmf")
+    assert "models/lightgcn.py" not in cannot_matter("xsimgcl")  # whose propagation it uses
 
 
 def test_a_model_too_large_for_full_data_is_beside_the_best_that_is_not(path, tmp_path, monkeypatch):

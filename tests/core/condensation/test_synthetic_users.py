@@ -38,7 +38,7 @@ def fold_in_share(condensed: CondensedDataset, train: Interactions) -> float:
 
 
 def test_forty_interactions_carry_the_taste_of_sixty_users(planted_split: Split) -> None:
-    condensed, _ = made(planted_split)
+    condensed, _ = made(planted_split, steps=240)
     assert len(condensed) == 40 < len(planted_split.train) / 10
     assert condensed.synthetic
     assert fold_in_share(condensed, planted_split.train) > 0.95
@@ -68,7 +68,7 @@ def test_the_smaller_the_set_the_more_starts(budget: int, expected: int) -> None
 
 
 def test_the_loss_of_discrete_sets_falls(planted_split: Split) -> None:
-    _, heard = made(planted_split, relaxed_share=0.0)
+    _, heard = made(planted_split)
     assert heard[-1].metrics["loss"] < heard[0].metrics["loss"]
 
 

@@ -62,7 +62,7 @@ class SyntheticUsersConfig(Config):
     """Step size of Adam on the logits, falling to 0 by a cosine."""
     reader_rate: float = Field(0.003, gt=0)
     """Step size of Adam on the reader's numbers."""
-    spread: float = Field(0.5, gt=0)
+    spread: float = Field(1.0, gt=0)
     """Width around the threshold within which logits are moved."""
     averaging: float = Field(0.95, ge=0, lt=1)
     """Of the running mean of the logits that the final set is cut from."""

@@ -122,5 +122,5 @@ class Setting:
 
 SETTINGS: Mapping[str, Setting] = {
     "12 candidates": Setting(enumerated, None, 1000, 64, (0, 1, 2, 3, 4), (0.05, 0.0)),
-    "ml-100k": Setting(movielens, SECANT, 60, 64, (0, 1, 2), (0.05,)),
+    "ml-100k": Setting(movielens, SECANT, 100, 64, (0, 1, 2), (0.05,)),
 }

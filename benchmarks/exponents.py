@@ -99,7 +99,7 @@ def exponent(courses: Floats, first: int, rng: np.random.Generator) -> Exponent 
 def _resample(courses: Floats, rng: np.random.Generator) -> Floats:
     n_courses, length = courses.shape
     begins = np.arange(0, length, BLOCK)
-    reach = np.maximum(1, REACH * begins)
+    reach = REACH * begins
     total = np.zeros(length)
     for which in rng.integers(n_courses, size=n_courses):
         shift = np.rint(rng.uniform(-reach, reach)).astype(np.int64)

@@ -236,6 +236,36 @@ def selection() -> str:
     return f"{_markdown(heads, lines)}\n\n{note}"
 
 
+def convergence() -> str:
+    """How fast the policy gradient finds a stationary point: the seeds of each problem and estimator together."""
+    rows = [row for row in _rows("convergence") if row["seed"] == "all"]
+    if not rows:
+        return _none_yet("convergence.json", "make bench-convergence")
+    lines = [
+        [
+            row["dataset"],
+            f"{row['margin']:g}",
+            row["estimator"],
+            str(row["n_seeds"]),
+            f"{row['noise_sq']:.2g}",
+            f"{row['mean_first']:.3g} → {row['mean_last']:.3g}".replace("-", "−"),
+            _interval(row, "exponent") if row["exponent"] is not None else "not measurable",
+            _interval(row, "exact_exponent") if row.get("exact_exponent") is not None else "–",
+        ]
+        for row in rows
+    ]
+    heads = ["problem", "margin", "estimator", "seeds", "noise", "running mean", "exponent", "exponent, exact gradient"]
+    spans = "; ".join(
+        f"{row['dataset']}: {row['n_samples']} masks an epoch, {row['epochs']} epochs"
+        for row in {row["dataset"]: row for row in rows}.values()
+    )
+    note = (
+        f"Running mean at epoch {rows[0]['fit_from']} and at the last, exponent fitted between them, 95 % interval; "
+        f"noise: what it adds to the squared norm of a step. {spans} (`make bench-convergence`)."
+    )
+    return f"{_markdown(heads, lines)}\n\n{note}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "headline": headline,
     "inductive": inductive,
@@ -248,6 +278,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "scale": scale,
     "selection": selection,
+    "convergence": convergence,
 }
 """Name in ``<!-- table:NAME -->`` → the Markdown between the markers."""
 
@@ -287,6 +318,11 @@ def _spread(rows: Sequence[Row], key: str) -> str:
     if not values:
         return "–"
     return f"{fmean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def _interval(row: Row, name: str) -> str:
+    value, low, high = (f"{row[key]:.2f}".replace("-", "−") for key in (name, f"{name}_low", f"{name}_high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _or_dash(value: float | None, write: str) -> str:

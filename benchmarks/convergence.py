@@ -22,6 +22,8 @@ from dconrec_core.rng import numpy_rng
 COMMAND, FIT_FROM = "make bench-convergence", 10
 KEPT_RATE = 0.5
 """First step size as a share of 1/L, L being the Lipschitz constant of the gradient."""
+DRAWN = ("mapping_sq", "standard_error", "exact_sq")
+"""What is kept of every epoch."""
 NAMES = [estimator.name for estimator in ESTIMATORS]
 
 
@@ -42,7 +44,7 @@ def measure(setting: Setting, data: Path, estimator: Estimator, margin: float, s
         "first_loss": float(course["loss"][:10].mean()),
         "last_loss": float(course["loss"][-10:].mean()),
     }
-    return row | {f"course_{name}": written(values) for name, values in course.items() if np.isfinite(values).all()}
+    return row | {f"course_{name}": written(course[name]) for name in DRAWN if np.isfinite(course[name]).all()}
 
 
 def pooled(rows: Sequence[Row]) -> Row:
@@ -84,7 +86,7 @@ def smoothness(problem: Problem) -> float:
 
 def written(course: Floats) -> str:
     """A course as one line of the file."""
-    return " ".join(f"{value:.5g}" for value in course)
+    return " ".join(f"{value:.4g}" for value in course)
 
 
 def read(course: str) -> Floats:
@@ -105,34 +107,56 @@ def _ends(mean: Floats, prefix: str) -> Row:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing, print a line a row and draw the figure."""
     parser = parser_of("convergence", __doc__)
-    parser.add_argument("--dataset", action="append", choices=SETTINGS, help="only this one; may be repeated")
+    datasets = list(dict.fromkeys(setting.dataset for setting in SETTINGS))
+    parser.add_argument("--dataset", action="append", choices=datasets, help="only this one; may be repeated")
     parser.add_argument("--estimator", action="append", choices=NAMES, help="only this one; may be repeated")
     parser.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
     options = parser.parse_args(arguments)
     results = Results.named("convergence", COMMAND)
-    for dataset in options.dataset or SETTINGS:
-        setting = SETTINGS[dataset]
-        seeds = [seed for seed in setting.seeds if seed in (options.seed or setting.seeds)]
-        for margin in setting.margins:
-            for estimator in (one for one in ESTIMATORS if one.name in (options.estimator or NAMES)):
-                case = {"dataset": dataset, "estimator": estimator.name, "variance_reduction": estimator.baseline,
-                        "own_user": estimator.own_user, "margin": margin, "epochs": setting.epochs,
-                        "n_samples": 2 * setting.n_samples, "fit_from": FIT_FROM, "schedule": "rate/√t"}  # fmt: skip
-                rows = []
-                for seed in seeds:
-                    one = {**case, "seed": seed, "settings": {"smoothness": setting.smoothness}}
-                    course = partial(measure, setting, options.data, estimator, margin, seed)
-                    rows.append(_told(results.row(one, course)))
-                together = {**case, "seed": "all", "settings": {"smoothness": setting.smoothness, "seeds": seeds}}
-                _told(results.row(together, partial(pooled, rows)))
+    for setting in (one for one in SETTINGS if one.dataset in (options.dataset or datasets)):
+        for estimator in (one for one in setting.estimators if one.name in (options.estimator or NAMES)):
+            for margin in setting.margins:
+                seeds = [seed for seed in setting.seeds if seed in (options.seed or setting.seeds)]
+                _measure_all(results, setting, options.data, estimator, margin, seeds)
     write_figure()
+
+
+def _measure_all(
+    results: Results, setting: Setting, data: Path, estimator: Estimator, margin: float, seeds: Sequence[int]
+) -> None:
+    case = {
+        "dataset": setting.dataset,
+        "estimator": estimator.name,
+        "variance_reduction": estimator.baseline,
+        "own_user": estimator.own_user,
+        "margin": margin,
+        "epochs": setting.epochs,
+        "n_samples": 2 * setting.n_samples,
+        "fit_from": FIT_FROM,
+        "schedule": "rate/√t",
+    }
+    rows = []
+    for seed in seeds:
+        one = {**case, "seed": seed, "settings": {"smoothness": setting.smoothness}}
+        rows.append(_told(results.row(one, partial(measure, setting, data, estimator, margin, seed))))
+    together = {**case, "seed": "all", "settings": {"smoothness": setting.smoothness, "seeds": list(seeds)}}
+    _told(results.row(together, partial(pooled, rows)))
 
 
 def _told(row: Row) -> Row:
     spread = "" if row["exponent"] is None else f" [{row['exponent_low']:.2f}, {row['exponent_high']:.2f}]"
     value = "not measurable" if row["exponent"] is None else f"{row['exponent']:.2f}"
     exact = f", exact {row['exact_exponent']:.2f}" if "exact_exponent" in row else ""
-    name = f"{row['dataset']}, margin {row['margin']:g}, {row['estimator']}, seed {row['seed']}"
+    name = ", ".join(
+        f"{what}{row[key]}"
+        for what, key in (
+            ("", "dataset"),
+            ("", "estimator"),
+            ("margin ", "margin"),
+            ("K ", "n_samples"),
+            ("seed ", "seed"),
+        )
+    )
     print(f"{name}: exponent {value}{spread}{exact}", flush=True)
     return row
 

@@ -31,7 +31,13 @@ def _panel(axes: Axes, problem: str, rows: list[Row]) -> None:
         mean = running_mean(_course(row, "mapping_sq"))
         epochs = np.arange(1, len(mean) + 1)
         style = "-" if row["measured"] else ":"
-        axes.plot(epochs, np.where(mean > 0, mean, np.nan), style, color=f"C{colour}", label=row["estimator"])
+        axes.plot(
+            epochs,
+            np.where(mean > 0, mean, np.nan),
+            style,
+            color=f"C{colour}",
+            label=f"{row['estimator']}, {row['n_samples']} masks",
+        )
         if "course_exact_sq" in row:
             axes.plot(epochs, running_mean(_course(row, "exact_sq")), "--", color=f"C{colour}", linewidth=0.8)
     first = max(running_mean(_course(row, "mapping_sq"))[0] for row in rows)

@@ -1,13 +1,13 @@
 """The two outer objectives of the convergence benchmark, both with the inner training of ``dconrec``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.datasets import load_split
-from benchmarks.policy_courses import Enumerated, Feasible, Floats, Problem, all_masks
+from benchmarks.policy_courses import ESTIMATORS, Enumerated, Estimator, Feasible, Floats, Problem, all_masks
 from benchmarks.quality import SHARP, Source
 from dconrec_core.condensation.inner import InnerTraining
 from dconrec_core.condensation.search import Search
@@ -20,6 +20,7 @@ WARM_EPOCHS, VALID_NEGATIVES = 30, 8
 """As ``dconrec`` has them."""
 RATIO = 0.25
 TAIL_THRESHOLD = 10
+MARGIN = 0.05
 SECANT = 0.08
 """Of MovieLens-100K: the largest ‖∇Φ(s) − ∇Φ(s')‖ / ‖s − s'‖ between points of a descent on a split of its own."""
 N_FREE, N_KEPT = 12, 6
@@ -104,23 +105,30 @@ class Setting:
     """How a problem is run: fixed beforehand, the same for every estimator.
 
     Args:
+        dataset: Name in the results.
         build: Data folder, seed and margin to the problem.
         smoothness: Lipschitz constant of the gradient; None where it follows from the enumeration.
         epochs: Outer epochs.
         n_samples: Masks of each of the two estimates of an epoch.
         seeds: Each with data, trainings and draws of its own.
         margins: How far probabilities stay from 0 and 1; 0 is the box of ``dconrec``.
+        estimators: Which are run.
     """
 
+    dataset: str
     build: Callable[[Path, int, float], Problem]
     smoothness: float | None
     epochs: int
     n_samples: int
     seeds: tuple[int, ...]
-    margins: tuple[float, ...]
+    margins: tuple[float, ...] = (MARGIN,)
+    estimators: tuple[Estimator, ...] = ESTIMATORS
 
 
-SETTINGS: Mapping[str, Setting] = {
-    "12 candidates": Setting(enumerated, None, 1000, 64, (0, 1, 2, 3, 4), (0.05, 0.0)),
-    "ml-100k": Setting(movielens, SECANT, 100, 64, (0, 1, 2), (0.05,)),
-}
+SETTINGS = (
+    Setting("12 candidates", enumerated, None, 500, 64, (0, 1, 2, 3, 4), (MARGIN, 0.0)),
+    Setting("ml-100k", movielens, SECANT, 100, 64, (0, 1, 2)),
+    Setting("ml-100k", movielens, SECANT, 100, 16, (0,), estimators=ESTIMATORS[-1:]),
+    Setting("ml-100k", movielens, SECANT, 100, 256, (0,), estimators=ESTIMATORS[-1:]),
+)
+"""The last two tell what the number of masks does."""

@@ -246,6 +246,8 @@ def convergence() -> str:
             row["dataset"],
             f"{row['margin']:g}",
             row["estimator"],
+            f"{row['n_samples']}",
+            f"{row['epochs']:,}",
             str(row["n_seeds"]),
             f"{row['noise_sq']:.2g}",
             f"{row['mean_first']:.3g} → {row['mean_last']:.3g}".replace("-", "−"),
@@ -254,14 +256,12 @@ def convergence() -> str:
         ]
         for row in rows
     ]
-    heads = ["problem", "margin", "estimator", "seeds", "noise", "running mean", "exponent", "exponent, exact gradient"]
-    spans = "; ".join(
-        f"{row['dataset']}: {row['n_samples']} masks an epoch, {row['epochs']} epochs"
-        for row in {row["dataset"]: row for row in rows}.values()
-    )
+    heads = ["problem", "margin", "estimator", "masks", "epochs", "seeds", "noise", "running mean", "exponent", "exact"]
+    first = rows[0]["fit_from"]
     note = (
-        f"Running mean at epoch {rows[0]['fit_from']} and at the last, exponent fitted between them, 95 % interval; "
-        f"noise: what it adds to the squared norm of a step. {spans} (`make bench-convergence`)."
+        f"Running mean at epoch {first} and the last; exponent between them with its 95 % interval; exact: of the exact "
+        "gradient mapping; masks of an epoch; noise: what it adds to the squared norm of a step "
+        "(`make bench-convergence`)."
     )
     return f"{_markdown(heads, lines)}\n\n{note}"
 

@@ -184,8 +184,8 @@ def test_noise_around_zero_does_not_pass_for_convergence():
 
 def test_rows_are_written_a_seed_and_for_all_and_not_measured_twice(tmp_path, monkeypatch, capsys):
     path = tmp_path / "convergence.json"
-    small = replace(SETTINGS["12 candidates"], epochs=40, n_samples=32, seeds=(0, 1), margins=(0.05,))
-    monkeypatch.setattr(convergence, "SETTINGS", {"12 candidates": small})
+    small = replace(SETTINGS[0], epochs=40, n_samples=32, seeds=(0, 1), margins=(0.05,))
+    monkeypatch.setattr(convergence, "SETTINGS", (small,))
     monkeypatch.setattr(Results, "named", classmethod(lambda cls, name, command: cls(path, command)))
     monkeypatch.setattr(convergence_figure, "FOLDER", tmp_path)
     monkeypatch.setattr(convergence_figure, "PATH", tmp_path / "figures" / "convergence.svg")
@@ -203,7 +203,7 @@ def test_rows_are_written_a_seed_and_for_all_and_not_measured_twice(tmp_path, mo
     convergence.main(["--estimator", WITH.name])
     assert read_rows(path) == rows
     assert (tmp_path / "figures" / "convergence.svg").read_bytes() == svg
-    assert "12 candidates, margin 0.05, leave-one-out, seed all: exponent -0." in capsys.readouterr().out
+    assert "12 candidates, leave-one-out, margin 0.05, K 64, seed all: exponent -0." in capsys.readouterr().out
 
 
 def test_table_hand_worked(monkeypatch):
@@ -216,8 +216,8 @@ def test_table_hand_worked(monkeypatch):
     monkeypatch.setattr(tables, "_rows", lambda _: [row, blind, row | {"seed": 0}])
     lines = tables.convergence().splitlines()
     assert lines[2:4] == [
-        "| ml-100k | 0.05 | leave-one-out | 3 | 2.5 | 3.25 → 1.5 | −0.50 [−0.62, −0.25] | – |",
-        "| ml-100k | 0.05 | plain | 3 | 2.5 | 3.25 → 1.5 | not measurable | – |",
+        "| ml-100k | 0.05 | leave-one-out | 128 | 60 | 3 | 2.5 | 3.25 → 1.5 | −0.50 [−0.62, −0.25] | – |",
+        "| ml-100k | 0.05 | plain | 128 | 60 | 3 | 2.5 | 3.25 → 1.5 | not measurable | – |",
     ]
     monkeypatch.setattr(tables, "_rows", lambda _: [])
     assert tables.convergence().startswith("*No figures yet: `make bench-convergence`")

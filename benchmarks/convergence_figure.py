@@ -15,6 +15,7 @@ PATH = ROOT / "docs" / "figures" / "convergence.svg"
 def write_figure() -> None:
     """One panel a problem, the mean over seeds of every estimator; the same file for the same results."""
     rows = [row for row in read_rows(FOLDER / "convergence.json") if row["seed"] == "all" and row["margin"]]
+    rows.sort(key=lambda row: (row["dataset"], _colour(row), row["n_samples"]))
     problems = list(dict.fromkeys(row["dataset"] for row in rows))
     if not problems:
         return
@@ -27,7 +28,8 @@ def write_figure() -> None:
 
 
 def _panel(axes: Axes, problem: str, rows: list[Row]) -> None:
-    for colour, row in enumerate(rows):
+    widest = max(row["n_samples"] for row in rows)
+    for row in rows:
         mean = running_mean(_course(row, "mapping_sq"))
         epochs = np.arange(1, len(mean) + 1)
         style = "-" if row["measured"] else ":"
@@ -35,17 +37,26 @@ def _panel(axes: Axes, problem: str, rows: list[Row]) -> None:
             epochs,
             np.where(mean > 0, mean, np.nan),
             style,
-            color=f"C{colour}",
-            label=f"{row['estimator']}, {row['n_samples']} masks",
+            color=f"C{_colour(row)}",
+            label=_label(row),
+            linewidth=0.8 + row["n_samples"] / widest,
         )
         if "course_exact_sq" in row:
-            axes.plot(epochs, running_mean(_course(row, "exact_sq")), "--", color=f"C{colour}", linewidth=0.8)
+            axes.plot(epochs, running_mean(_course(row, "exact_sq")), "--", color=f"C{_colour(row)}", linewidth=0.8)
     first = max(running_mean(_course(row, "mapping_sq"))[0] for row in rows)
     axes.plot(epochs, first / np.sqrt(epochs), color="grey", linewidth=0.8, label="1/√t")
     axes.set(xscale="log", yscale="log", title=problem, xlabel="outer epoch t")
     axes.set_ylabel("running mean of ‖G‖²")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
+
+
+def _colour(row: Row) -> int:
+    return 2 * row["own_user"] + row["variance_reduction"]
+
+
+def _label(row: Row) -> str:
+    return f"{row['estimator']}, {row['n_samples']} masks"
 
 
 def _course(row: Row, name: str) -> np.ndarray:

@@ -211,13 +211,14 @@ def test_table_hand_worked(monkeypatch):
         "dataset": "ml-100k", "margin": 0.05, "estimator": "leave-one-out", "seed": "all", "n_seeds": 3,
         "noise_sq": 2.5, "mean_first": 3.25, "mean_last": 1.5, "exponent": -0.5, "exponent_low": -0.625,
         "exponent_high": -0.25, "fit_from": 10, "epochs": 60, "n_samples": 128,
+        "own_user": False, "variance_reduction": True,
     }  # fmt: skip
-    blind = row | {"estimator": "plain", "exponent": None}
+    blind = row | {"estimator": "plain", "variance_reduction": False, "exponent": None, "mean_last": 1234.5}
     monkeypatch.setattr(tables, "_rows", lambda _: [row, blind, row | {"seed": 0}])
     lines = tables.convergence().splitlines()
     assert lines[2:4] == [
+        "| ml-100k | 0.05 | plain | 128 | 60 | 3 | 2.5 | 3.25 → 1,234 | not measurable | – |",
         "| ml-100k | 0.05 | leave-one-out | 128 | 60 | 3 | 2.5 | 3.25 → 1.5 | −0.50 [−0.62, −0.25] | – |",
-        "| ml-100k | 0.05 | plain | 128 | 60 | 3 | 2.5 | 3.25 → 1.5 | not measurable | – |",
     ]
     monkeypatch.setattr(tables, "_rows", lambda _: [])
     assert tables.convergence().startswith("*No figures yet: `make bench-convergence`")

@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help env demo repro report select ui test test-fast check lint format typecheck docs headline bench-quality bench-ablation \
-  bench-ceiling bench-held-out bench-select bench-speed bench-scale bench-profile peers wheel clean
+  bench-ceiling bench-convergence bench-held-out bench-select bench-speed bench-scale bench-profile peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ bench-ablation: env ## what each part of synthetic-users is worth, on ML-1M from
 
 bench-ceiling: env ## what a set that mentions few items can rank at all, on the files in DATA
 	@$(BIN)/python -m benchmarks.ceiling --data $(DATA)
+
+bench-convergence: env ## how fast the policy gradient finds a stationary point, on ml-100k and where all masks are known
+	@$(BIN)/python -m benchmarks.convergence --data $(DATA)
 
 bench-held-out: env ## users kept out of everything, on ML-1M from DATA (half an hour)
 	@$(BIN)/python -m benchmarks.held_out --data $(DATA)

@@ -236,6 +236,38 @@ def selection() -> str:
     return f"{_markdown(heads, lines)}\n\n{note}"
 
 
+def convergence() -> str:
+    """How fast the policy gradient finds a stationary point: the seeds of each problem and estimator together."""
+    rows = [row for row in _rows("convergence") if row["seed"] == "all"]
+    order = ("own_user", "variance_reduction", "n_samples")
+    rows.sort(key=lambda row: (row["dataset"], -row["margin"], *(row[key] for key in order)))
+    if not rows:
+        return _none_yet("convergence.json", "make bench-convergence")
+    lines = [
+        [
+            row["dataset"],
+            f"{row['margin']:g}",
+            row["estimator"],
+            f"{row['n_samples']}",
+            f"{row['epochs']:,}",
+            str(row["n_seeds"]),
+            _three_digits(row["noise_sq"]),
+            f"{_three_digits(row['mean_first'])} → {_three_digits(row['mean_last'])}",
+            _interval(row, "exponent") if row["exponent"] is not None else "not measurable",
+            _interval(row, "exact_exponent") if row.get("exact_exponent") is not None else "–",
+        ]
+        for row in rows
+    ]
+    heads = ["problem", "margin", "estimator", "masks", "epochs", "seeds", "noise", "running mean", "exponent", "exact"]
+    first = rows[0]["fit_from"]
+    note = (
+        f"Running mean at epoch {first} and the last; exponent between them, 95 % interval; exact: of the exact "
+        "gradient mapping; masks of an epoch; noise: what it adds to the squared norm of a step "
+        "(`make bench-convergence`)."
+    )
+    return f"{_markdown(heads, lines)}\n\n{note}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "headline": headline,
     "inductive": inductive,
@@ -248,6 +280,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "scale": scale,
     "selection": selection,
+    "convergence": convergence,
 }
 """Name in ``<!-- table:NAME -->`` → the Markdown between the markers."""
 
@@ -287,6 +320,15 @@ def _spread(rows: Sequence[Row], key: str) -> str:
     if not values:
         return "–"
     return f"{fmean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def _three_digits(value: float) -> str:
+    return (f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−")
+
+
+def _interval(row: Row, name: str) -> str:
+    value, low, high = (f"{row[key]:.2f}".replace("-", "−") for key in (name, f"{name}_low", f"{name}_high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _or_dash(value: float | None, write: str) -> str:

@@ -1,7 +1,7 @@
 """``backfill``: the pipeline once for each combination of settings, each in a copy of this checkout.
 
-A copy (``dvc exp run --temp``) leaves ``params.yaml`` and the outputs here as they are, also when the machine goes down in the
-middle, and DVC's cache is shared, so that a combination that has been run costs next to nothing. Runs and registered sets
+A copy (``dvc exp run --temp``) leaves ``params.yaml`` and the outputs here as they are, also when the machine goes down
+in the middle. DVC's cache is shared, so a combination that has been run costs next to nothing. Runs and registered sets
 are remembered here, in MLflow; ``dvc exp show`` lists the same.
 """
 
@@ -36,6 +36,8 @@ RUN_HOURS = 24
 SHOWN = ("ndcg@10", "recall@20", "quality", "n_interactions")
 
 Changes = Mapping[str, Any]
+Ratio = Annotated[float, Field(gt=0, le=1)]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class BackfillError(DConRecError):
@@ -44,16 +46,21 @@ class BackfillError(DConRecError):
 
 @flow(name="backfill", persist_result=False, on_failure=[remember_failure], on_crashed=[remember_failure])
 def backfill(
-    ratios: Annotated[list[float], Field(description="condense.ratio; none for that of params.yaml")] = [],  # noqa: B006
-    seeds: Annotated[list[int], Field(description="seed; none for that of params.yaml")] = [],  # noqa: B006
-    condensers: Annotated[list[str], Field(description="condense.name; none for that of params.yaml")] = [],  # noqa: B006
-    changes: Annotated[
-        dict[str, Any], Field(description='Further keys of params.yaml, for every run: {"dataset.name": "ml-1m"}')
-    ] = {},  # noqa: B006
+    ratios: tuple[Ratio, ...] = (),
+    seeds: tuple[Seed, ...] = (),
+    condensers: tuple[str, ...] = (),
+    changes: dict[str, Any] | None = None,
 ) -> State[Any]:
-    """Run the pipeline for every combination of the lists, one after the other; a failed one does not stop the rest."""
+    """Run the pipeline for every combination of the lists, one after the other; a failed one does not stop the rest.
+
+    Args:
+        ratios: Values of `condense.ratio`; none for that of params.yaml.
+        seeds: Values of `seed`; none for that of params.yaml.
+        condensers: Values of `condense.name`; none for that of params.yaml.
+        changes: Further keys of params.yaml, for every run, for instance `{"dataset.name": "ml-1m"}`.
+    """
     try:
-        runs = combinations({"condense.ratio": ratios, "seed": seeds, "condense.name": condensers}, changes)
+        runs = combinations({"condense.ratio": ratios, "seed": seeds, "condense.name": condensers}, changes or {})
         for run in runs:  # before the first one costs anything
             check_names(read_params(Path(), run))
         rows, problems = [], []
@@ -117,7 +124,7 @@ def run_experiment(name: str, changes: Changes) -> None:
 
 
 def combinations(lists: Mapping[str, Sequence[Any]], changes: Changes) -> list[dict[str, Any]]:
-    """Every combination of the lists that are not empty, each with ``changes``; one of ``changes`` alone without any."""
+    """Every combination of the lists that are not empty, each with ``changes``; ``changes`` alone where all are."""
     keys = [key for key, values in lists.items() if values]
     return [
         {**changes, **dict(zip(keys, values, strict=True))}

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from prefect import Flow
-from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
@@ -13,22 +14,26 @@ from flows.served import home
 FAILURES = "failures.log"
 
 
-def remember_failure(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
-    """Append one line to ``.prefect/logs/failures.log`` and leave an artifact; for ``on_failure`` and ``on_crashed``."""
+def remember_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Append one line to ``.prefect/logs/failures.log``, leave an artifact; for ``on_failure`` and ``on_crashed``."""
     reason = " ".join((state.message or "no message").split())
     when = datetime.now().astimezone().isoformat(timespec="seconds")
     file = home() / "logs" / FAILURES
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as stream:
-            stream.write(f"{when} {flow.name} {run.name!r} {state.name}: {reason}\n")
+            stream.write(f"{when} {flow.name} {flow_run.name!r} {state.name}: {reason}\n")
     except OSError as error:  # a full disk is no reason to fail twice
-        flow_run_logger(run, flow).warning("%s: %s", file, error.strerror)
-    create_markdown_artifact(
+        flow_run_logger(flow_run, flow).warning("%s: %s", file, error.strerror)
+    artifact = ArtifactCreate(  # by hand: the flow is over, so nothing else knows which run it belongs to
         key="failure",
+        type="markdown",
         description=f"{state.name}: {reason}"[:300],
-        markdown=page(flow.name, run, state.name or "", reason),
+        data=page(flow.name, flow_run, state.name or "", reason),
+        flow_run_id=flow_run.id,
     )
+    with get_client(sync_client=True) as client:
+        client.create_artifact(artifact)
 
 
 def page(flow: str, run: FlowRun, state: str, reason: str) -> str:

@@ -1,12 +1,13 @@
 """The work pool of this machine: who may run at once, and what becomes of runs that nobody could run.
 
 One queue takes what needs the machine, one run at a time: the second waits in it. Another takes the watcher, which
-costs next to nothing and must not wait for hours. The limits are the server's, so they hold for every worker of the pool.
+costs next to nothing and must not wait for hours. The server keeps the limits: they hold for all workers of the pool.
 """
 
 import socket
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -19,7 +20,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.states import Cancelled, Crashed, Scheduled
 from prefect.types._datetime import now
@@ -83,7 +84,9 @@ def requeue(client: SyncPrefectClient, runs: Iterable[FlowRun]) -> list[str]:
             message = f"cut off {run.run_count} times; see why before you start it again"
             client.set_flow_run_state(run.id, Crashed(message=message), force=True)
         else:
-            client.set_flow_run_state(run.id, Scheduled(name=RESUMING, message="was cut off"), force=True)
+            before = run.expected_start_time  # so that it keeps its place in the queue
+            state: State[Any] = Scheduled(scheduled_time=before, name=RESUMING, message="was cut off")
+            client.set_flow_run_state(run.id, state, force=True)
             names.append(run.name)
     return names
 

@@ -3,7 +3,6 @@
 ``--pages`` leaves the worker out: the pages answer, and no run is started.
 """
 
-import json
 import os
 import signal
 import socket
@@ -17,13 +16,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from dconrec_core.errors import DConRecError
 from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
+from flows.pages import pages, registration_of
 from flows.processes import MARK, PATIENCE, stop_marked
 from flows.served import HOST, Served, forget_served, home, read_served, write_served
 from tasks.workspace import Workspace
@@ -105,16 +104,16 @@ def serve(folder: Path, with_worker: bool = True) -> None:
     with _alone(folder):
         if (before := read_served(folder)) and (count := stop_marked(before.mark)):
             print(f"stopped {count} processes that a killed `make serve` had left", flush=True)
-        addresses = [f"http://{HOST}:{free_port(port)}" for port in (MLFLOW_PORT, PREFECT_PORT)]
+        mlflow, prefect = (f"http://{HOST}:{free_port(port)}" for port in (MLFLOW_PORT, PREFECT_PORT))
         since = datetime.now().astimezone().isoformat(timespec="seconds")
-        served = Served(os.environ[MARK], os.getpid(), since, *addresses, with_worker)
+        served = Served(os.environ[MARK], os.getpid(), since, mlflow, prefect, with_worker)
         site = Site(served, folder / "logs")
         try:
             write_served(folder, served)
             _start_pages(site)
             if with_worker:
                 _start_worker(site)
-            for title, link in pages(served.mlflow, served.prefect, _registration(Workspace())):
+            for title, link in pages(served.mlflow, served.prefect, registration_of(Workspace())):
                 print(f"{title:<18} {link}")
             print("Ctrl-C stops everything", flush=True)
             while True:
@@ -153,10 +152,8 @@ def _start_worker(site: Site) -> None:
         if count := pool.drop_missed(client):
             print(f"left out {count} starts that were due while nothing was served", flush=True)
         command = ["prefect", "worker", "start", "--pool", pool.POOL, "--type", "process"]
-        settings = {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "DCONREC_MLFLOW_PAGES": site.served.mlflow,
-        }
+        # DVC starts stages with whatever python3 comes first.
+        settings = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
         site.start(WORKER, [*command, "--name", pool.worker_name()], settings, part=WORKER)
         site.wait_until(WORKER, lambda: pool.worker_is_online(client))
 
@@ -183,20 +180,6 @@ def _stop_worker(site: Site) -> None:
         with suppress(Exception), get_client(sync_client=True) as client:
             if names := pool.requeue(client, cut):
                 print(f"cut off, goes on with the next `make serve`: {', '.join(names)}", flush=True)
-
-
-def pages(mlflow: str, prefect: str, registration: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What to open, most useful first; MLflow's bare address would land on its page for language models."""
-    if not registration:
-        return [("MLflow", mlflow), ("Prefect flow runs", f"{prefect}/runs")]
-    experiment = f"{mlflow}/#/experiments/{registration['experiment_id']}"
-    version = f"{mlflow}/#/models/{registration['model']}/versions/{registration['version']}"
-    return [
-        ("runs to compare", f"{experiment}/runs?workflowType=machine_learning"),
-        ("last run", f"{experiment}/runs/{registration['run_id']}"),
-        ("registered set", version),
-        ("Prefect flow runs", f"{prefect}/runs"),
-    ]
 
 
 def free_port(wanted: int) -> int:
@@ -254,13 +237,6 @@ def _uninterrupted() -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             stack.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
         yield
-
-
-def _registration(files: Workspace) -> dict[str, Any]:
-    if not files.registration.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(files.registration.read_text(encoding="utf-8"))
-    return content
 
 
 def main(arguments: list[str]) -> int:

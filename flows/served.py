@@ -7,6 +7,8 @@ import urllib.parse
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dconrec_core.atomic import write_json
+
 HOST = "127.0.0.1"
 FILE = "served.json"
 
@@ -52,8 +54,6 @@ def read_served(folder: Path) -> Served | None:
 
 def write_served(folder: Path, served: Served) -> None:
     """Say what is served; the pages need not answer yet."""
-    from dconrec_core.atomic import write_json
-
     write_json(folder / FILE, asdict(served))
 
 

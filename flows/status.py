@@ -94,7 +94,8 @@ def draw(rows: Sequence[Sequence[str]]) -> str:
     """A table of words."""
     widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (HEADER, *rows)
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (HEADER, *rows)
     )
 
 

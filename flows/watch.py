@@ -1,14 +1,14 @@
 """The flow behind ``on-new-data``: start a deployment when the raw data have changed.
 
-DVC already knows whether they have, since ``data/input`` is what the ingest stage depends on; a file that was only touched
-is no reason. Which change a run is for is its idempotency key, so Prefect itself makes sure that there is one run a change.
+DVC already knows whether they have, since ``data/input`` is what the ingest stage depends on; a file that was only
+touched is no reason. Which change a run is for is its idempotency key: Prefect itself keeps it to one run a change.
 """
 
 import hashlib
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import get_client
@@ -25,6 +25,7 @@ from flows.states import STOPPED
 from tasks.versioning import Versions
 
 STAGE = "ingest"
+Startable = Literal["nightly", "compare"]
 UNCHANGED, UNSETTLED, STARTED = "Unchanged", "Unsettled", "Started"
 """States of a look: nothing new; files are still being written; a run was asked for."""
 
@@ -37,12 +38,15 @@ UNCHANGED, UNSETTLED, STARTED = "Unchanged", "Unsettled", "Started"
     on_crashed=[remember_failure],
 )
 def watch(
-    start: Annotated[str, Field(description="Name of the deployment to start")] = "nightly",
-    rest_seconds: Annotated[
-        float, Field(ge=0, description="Seconds that no file may have changed: a copy that is not finished is no data")
-    ] = 30,
+    start: Startable = "nightly",
+    rest_seconds: Annotated[float, Field(ge=0)] = 30,
 ) -> State[Any]:
-    """Look once whether the files in ``data/input`` are other ones than those ingested last."""
+    """Look once whether the files in `data/input` are other ones than those ingested last.
+
+    Args:
+        start: The deployment to start when they are.
+        rest_seconds: For how long no file may have changed: a copy that is not finished is no data.
+    """
     try:
         if not is_new():
             return Completed(name=UNCHANGED, message=f"{INPUT} is as it was ingested")

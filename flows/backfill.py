@@ -145,5 +145,7 @@ def table_rows(name: str, changes: Changes, state: State[Any]) -> list[dict[str,
     with Versions(Path()) as versions:
         metrics = versions.metrics_of(name)
     return [
-        {**row, "model": model, **{key: sets["condensed"].get(key) for key in SHOWN}} for model, sets in metrics.items()
+        {**row, "model": model, **{key: sets["condensed"].get(key) for key in SHOWN}}
+        for model, sets in metrics.items()
+        if "condensed" in sets  # the popularity ranker has none
     ]

@@ -57,15 +57,15 @@ def publish_results(rows: Sequence[Sequence[str]], files: Workspace) -> None:
         description="Trained on the condensed set and on what it is compared with; test split, mean over seeds",
     )
     registration, mlflow = registration_of(files), mlflow_pages()
-    links = {"report": ("report.html", files.report.resolve().as_uri())}
+    links = [("report", "what was condensed, how good it is", files.report.resolve().as_uri())]
     if mlflow and registration:
-        links = {
-            "report": ("report.html", report_page(mlflow, registration)),
-            "mlflow-run": ("run in MLflow", run_page(mlflow, registration)),
-            "registered-set": ("registered set", version_page(mlflow, registration)),
-        }
-    for key, (text, link) in links.items():
-        create_link_artifact(link=link, link_text=text, key=key)
+        links = [
+            ("report", "what was condensed, how good it is", report_page(mlflow, registration)),
+            ("mlflow-run", "settings, metrics and trainings of this run", run_page(mlflow, registration)),
+            ("registered-set", "the condensed set and its card", version_page(mlflow, registration)),
+        ]
+    for key, description, link in links:
+        create_link_artifact(link=link, link_text=key, key=key, description=description)
 
 
 def publish_selection(rows: Sequence[Mapping[str, str]], files: Workspace) -> None:

@@ -104,7 +104,9 @@ def serve(folder: Path, with_worker: bool = True) -> None:
     with _alone(folder):
         if (before := read_served(folder)) and (count := stop_marked(before.mark)):
             print(f"stopped {count} processes that a killed `make serve` had left", flush=True)
-        mlflow, prefect = (f"http://{HOST}:{free_port(port)}" for port in (MLFLOW_PORT, PREFECT_PORT))
+        store = os.environ["MLFLOW_TRACKING_URI"]
+        mlflow = store.rstrip("/") if _is_server(store) else f"http://{HOST}:{free_port(MLFLOW_PORT)}"
+        prefect = f"http://{HOST}:{free_port(PREFECT_PORT)}"
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         served = Served(os.environ[MARK], os.getpid(), since, mlflow, prefect, with_worker)
         site = Site(served, folder / "logs")
@@ -126,17 +128,28 @@ def serve(folder: Path, with_worker: bool = True) -> None:
 
 
 def _start_pages(site: Site) -> None:
-    """MLflow and Prefect on the databases that the pipeline writes."""
+    """MLflow and Prefect on the databases that the pipeline writes; an MLflow server elsewhere is used as it is."""
     print("starting MLflow and Prefect, some 20 seconds …", flush=True)
     store = os.environ["MLFLOW_TRACKING_URI"]
-    port = site.served.mlflow.rpartition(":")[2]
-    command = ["mlflow", "server", "--backend-store-uri", store, "--artifacts-destination", "mlflow/artifacts"]
     with _first(store):
-        site.start("MLflow", [*command, "--host", HOST, "--port", port, "--workers", "1"], {})
-        port = site.served.prefect.rpartition(":")[2]
-        site.start("Prefect", ["prefect", "server", "start", "--host", HOST, "--port", port], {})
+        if not _is_server(store):
+            # As variables and no arguments, which everyone on this machine can read: an address may hold a password.
+            settings = {
+                "MLFLOW_BACKEND_STORE_URI": store,
+                "MLFLOW_ARTIFACTS_DESTINATION": os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", "mlflow/artifacts"),
+            }
+            site.start("MLflow", ["mlflow", "server", *_at(site.served.mlflow), "--workers", "1"], settings)
+        site.start("Prefect", ["prefect", "server", "start", *_at(site.served.prefect)], {})
         site.wait_until("MLflow", lambda: responds(f"{site.served.mlflow}/health"))
     site.wait_until("Prefect", lambda: responds(f"{site.served.api}/health"))
+
+
+def _at(address: str) -> list[str]:
+    return ["--host", HOST, "--port", address.rpartition(":")[2]]
+
+
+def _is_server(store: str) -> bool:
+    return store.startswith(("http://", "https://"))
 
 
 def _start_worker(site: Site) -> None:

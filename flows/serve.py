@@ -13,13 +13,15 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from dconrec_core.errors import DConRecError
+from flows.alone import alone
 from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.pages import pages, registration_of
@@ -131,7 +133,7 @@ def _start_pages(site: Site) -> None:
     """MLflow and Prefect on the databases that the pipeline writes; an MLflow server elsewhere is used as it is."""
     print("starting MLflow and Prefect, some 20 seconds …", flush=True)
     store = os.environ["MLFLOW_TRACKING_URI"]
-    with _first(store):
+    with _first_mlflow(store), _first_prefect():
         if not _is_server(store):
             # As variables and no arguments, which everyone on this machine can read: an address may hold a password.
             settings = {
@@ -141,7 +143,7 @@ def _start_pages(site: Site) -> None:
             site.start("MLflow", ["mlflow", "server", *_at(site.served.mlflow), "--workers", "1"], settings)
         site.start("Prefect", ["prefect", "server", "start", *_at(site.served.prefect)], {})
         site.wait_until("MLflow", lambda: responds(f"{site.served.mlflow}/health"))
-    site.wait_until("Prefect", lambda: responds(f"{site.served.api}/health"))
+        site.wait_until("Prefect", lambda: responds(f"{site.served.api}/health"))
 
 
 def _at(address: str) -> list[str]:
@@ -234,13 +236,19 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _first(store: str) -> FileLock | nullcontext[None]:
+def _first_mlflow(store: str) -> AbstractContextManager[Any]:
     """Nobody else makes MLflow's tables meanwhile: two at once spoil a fresh SQLite file (``tasks.tracking``)."""
     if not store.startswith(SQLITE):
         return nullcontext()
     place = Path(store.removeprefix(SQLITE)).resolve().parent
     place.mkdir(parents=True, exist_ok=True)
     return FileLock(place / ".init.lock")
+
+
+def _first_prefect() -> AbstractContextManager[Any]:
+    """Nobody else makes Prefect's tables meanwhile; once they are there, a pipeline may run as it likes."""
+    own = "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in os.environ
+    return alone() if own and not (home() / "prefect.db").exists() else nullcontext()
 
 
 @contextmanager

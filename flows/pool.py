@@ -7,6 +7,7 @@ costs next to nothing and must not wait for hours. The server keeps the limits: 
 import socket
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Cancelled, Crashed, Scheduled
 from prefect.types._datetime import now
 from prefect.workers.process import ProcessWorker
@@ -43,9 +44,7 @@ def worker_name() -> str:
 def ensure_pool(client: SyncPrefectClient) -> None:
     """Make the pool and its queues, or bring their limits up to date."""
     template = ProcessWorker.get_default_base_job_template()
-    try:
-        client.read_work_pool(POOL)
-    except ObjectNotFound:
+    with suppress(ObjectAlreadyExists):
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
     for name, limit in QUEUES.items():
         try:

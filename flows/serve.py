@@ -9,8 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -26,7 +24,7 @@ from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.pages import pages, registration_of
 from flows.processes import MARK, PATIENCE, stop_marked
-from flows.served import HOST, Served, forget_served, home, read_served, write_served
+from flows.served import HOST, Served, forget_served, home, read_served, responds, write_served
 from tasks.workspace import Workspace
 
 MLFLOW_PORT, PREFECT_PORT = 5055, 4200
@@ -208,15 +206,6 @@ def free_port(wanted: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise ServerError(f"no free port on {HOST}; stop a server and run again")
-
-
-def responds(url: str) -> bool:
-    """Whether a page is there."""
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 @contextmanager

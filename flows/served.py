@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import urllib.parse
+import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def answers(address: str) -> bool:
     place = urllib.parse.urlsplit(address)
     try:
         with socket.create_connection((place.hostname or HOST, place.port or 80), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def responds(url: str) -> bool:
+    """Whether a page is there."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):
             return True
     except OSError:
         return False

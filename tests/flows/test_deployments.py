@@ -184,7 +184,7 @@ def one_stage(monkeypatch, tmp_path):
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (tmp_path / "stage.py").write_text(STAGE)
     (tmp_path / "dvc.yaml").write_text(
-        "stages:\n  s:\n    cmd: python3 stage.py\n    deps: [data/input]\n    params: [condense.ratio]\n"
+        "stages:\n  ingest:\n    cmd: python3 stage.py\n    deps: [data/input]\n    params: [condense.ratio]\n"
         "    metrics: [metrics.json: {cache: false}]\n"
     )
     (tmp_path / "data/input").mkdir(parents=True)
@@ -219,3 +219,14 @@ def test_backfill_checks_every_combination_before_the_first_one_runs(prefect_ser
     state = backfill(ratios=[0.1], condensers=["auto", "atuo"], return_state=True)
     assert "did you mean 'auto'?" in state.message
     assert not (one_stage / ".dvc/tmp/exps").exists()
+
+
+def test_new_data_are_what_dvc_has_not_ingested(one_stage):
+    from flows.watch import is_new
+
+    call(one_stage, "dvc", "repro", "--quiet")
+    assert not is_new()
+    (one_stage / "data/input/ratings.csv").touch()
+    assert not is_new()
+    (one_stage / "data/input/ratings.csv").write_text("one more")
+    assert is_new()

@@ -24,7 +24,7 @@ def halt(folder: Path) -> str:
         time.sleep(0.1)
     count = stop_marked(served.mark)
     forget_served(folder)
-    return f"stopped; {count} processes had been left by a killed `make serve`" if count else "stopped"
+    return f"stopped what a killed `make serve` had left (processes: {count})" if count else "stopped"
 
 
 def main() -> int:

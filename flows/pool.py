@@ -32,6 +32,7 @@ QUEUES = {"machine": 1, "watch": 1}
 """Runs at once, by queue."""
 STARTS = 3
 """A run that was cut off so many times is not started again: it may be what brings the machine down."""
+WORKER_LABEL = "prefect.worker.name"
 RESUMING = "Resuming"
 """State of a run that was cut off and waits for its next start."""
 
@@ -63,8 +64,9 @@ def worker_is_online(client: SyncPrefectClient) -> bool:
 
 
 def unfinished(client: SyncPrefectClient) -> list[FlowRun]:
-    """Runs that a worker has taken and not brought to an end."""
-    return _runs(client, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+    """Runs that the worker of this machine has taken and not brought to an end; those of others are theirs."""
+    runs = _runs(client, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+    return [run for run in runs if run.labels.get(WORKER_LABEL, worker_name()) == worker_name()]
 
 
 def requeue(client: SyncPrefectClient, runs: Iterable[FlowRun]) -> list[str]:

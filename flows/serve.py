@@ -103,7 +103,7 @@ def serve(folder: Path, with_worker: bool = True) -> None:
     """
     with _alone(folder):
         if (before := read_served(folder)) and (count := stop_marked(before.mark)):
-            print(f"stopped {count} processes that a killed `make serve` had left", flush=True)
+            print(f"stopped what a killed `make serve` had left (processes: {count})", flush=True)
         store = os.environ["MLFLOW_TRACKING_URI"]
         mlflow = store.rstrip("/") if _is_server(store) else f"http://{HOST}:{free_port(MLFLOW_PORT)}"
         prefect = f"http://{HOST}:{free_port(PREFECT_PORT)}"
@@ -163,7 +163,7 @@ def _start_worker(site: Site) -> None:
         if names := pool.requeue(client, pool.unfinished(client)):
             print(f"goes on with what was cut off: {', '.join(names)}", flush=True)
         if count := pool.drop_missed(client):
-            print(f"left out {count} starts that were due while nothing was served", flush=True)
+            print(f"left out what was due while nothing was served, but for the latest (starts: {count})", flush=True)
         command = ["prefect", "worker", "start", "--pool", pool.POOL, "--type", "process"]
         # DVC starts stages with whatever python3 comes first.
         settings = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}

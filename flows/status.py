@@ -26,7 +26,7 @@ def served_lines(served: Served | None) -> str:
     if not alive:
         return "nothing is served here: `make serve` was killed, and the machine has lost its processes; start it again"
     since = datetime.fromisoformat(served.since)
-    lines = [f"served since   {since:%Y-%m-%d %H:%M} ({_ago(since)}), {alive} processes, watched over by {served.pid}"]
+    lines = [f"served since   {since:%Y-%m-%d %H:%M} ({_ago(since)}), processes: {alive}, first of them {served.pid}"]
     for name, address in (("Prefect", served.prefect), ("MLflow", served.mlflow)):
         lines.append(f"{name:<14} {address}{'' if answers(address) else '  does not answer; make stop, make serve'}")
     lines.append(f"{'worker':<14} {'yes' if served.worker else 'no: pages alone, no run is started'}")

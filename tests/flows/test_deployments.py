@@ -62,10 +62,15 @@ def deployed(client):
     flow_id = client.create_flow(something)
     deployment = client.create_deployment(flow_id, "nightly", work_pool_name=pool.POOL, work_queue_name="machine")
 
-    def run(state, key=None):
-        return client.create_flow_run_from_deployment(deployment, state=state, idempotency_key=key)
+    runs = []
 
-    yield SimpleNamespace(id=deployment, run=run)
+    def run(state):
+        runs.append(client.create_flow_run_from_deployment(deployment, state=state))
+        return runs[-1]
+
+    yield SimpleNamespace(run=run)
+    for one in runs:
+        client.delete_flow_run(one.id)
     client.delete_deployment(deployment)
 
 
@@ -92,6 +97,17 @@ def test_a_run_that_was_cut_off_goes_back_to_its_place_and_one_that_was_cancelle
     assert client.read_flow_run(cancelled.id).state_name == "Cancelled"
     assert pool.unfinished(client) == []
     assert pool.drop_missed(client) == 0  # it is no start that was missed
+
+
+def test_the_runs_of_another_machine_are_left_alone(client, deployed):
+    from prefect.states import Running
+
+    from flows import pool
+
+    elsewhere, here = deployed.run(Running()), deployed.run(Running())
+    client.update_flow_run_labels(elsewhere.id, {pool.WORKER_LABEL: f"not {pool.worker_name()}"})
+    client.update_flow_run_labels(here.id, {pool.WORKER_LABEL: pool.worker_name()})
+    assert [run.id for run in pool.unfinished(client)] == [here.id]
 
 
 def test_a_run_that_is_cut_off_again_and_again_is_given_up(client, deployed):

@@ -79,7 +79,7 @@ def test_a_stranger_who_got_the_process_id_is_left_alone(start, tmp_path):
 def test_what_a_killed_serve_left_is_stopped(start, tmp_path):
     left = start("import time; print('up', flush=True); time.sleep(60)", "ours")
     write_served(tmp_path, a_site("ours", 2**22 - 1))
-    assert halt(tmp_path) == "stopped; 1 processes had been left by a killed `make serve`"
+    assert halt(tmp_path) == "stopped what a killed `make serve` had left (processes: 1)"
     assert left.wait(timeout=10) == -signal.SIGTERM
 
 
@@ -113,5 +113,5 @@ def test_status_says_what_to_do(start):
     start("import time; print('up', flush=True); time.sleep(60)", "ours")
     time.sleep(0.05)
     said = served_lines(a_site("ours"))
-    assert "1 processes" in said
+    assert "processes: 1" in said
     assert said.count("does not answer") == 2

@@ -17,8 +17,9 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo repro report select ui test test-fast check lint format typecheck docs headline bench-quality bench-ablation \
-  bench-ceiling bench-convergence bench-held-out bench-select bench-speed bench-scale bench-profile peers wheel clean
+.PHONY: help env demo repro report select ui serve deploy status stop test test-fast check lint format typecheck docs \
+  headline bench-quality bench-ablation bench-ceiling bench-convergence bench-held-out bench-select bench-speed \
+  bench-scale bench-profile peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,8 +48,20 @@ report: env ## bring results/report.html up to date
 select: env ## rank models and settings on the condensed set and on full data (minutes; after `make demo`)
 	@$(BIN)/python -m flows.selection
 
-ui: env ## the MLflow and Prefect pages, in the foreground until Ctrl-C
-	@$(BIN)/python -m flows.ui
+ui: env ## the MLflow and Prefect pages alone, until Ctrl-C
+	@$(BIN)/python -m flows.serve --pages
+
+serve: env ## the pages and the worker of this machine: scheduled runs start, until Ctrl-C
+	@$(BIN)/python -m flows.serve
+
+deploy: env ## tell the served Prefect what prefect.yaml holds: schedules, parameters, limits
+	@$(BIN)/python -m flows.deploy
+
+status: env ## what is served, runs and waits; when each deployment runs next and how it ended last
+	@$(BIN)/python -m flows.status
+
+stop: env ## end what `make serve` or `make ui` started, also after a kill
+	@$(BIN)/python -m flows.halt
 
 test: env lint typecheck ## everything: lint, types, the whole suite with coverage
 	@$(BIN)/python -m pytest -p no:cacheprovider --cov --cov-report=term --cov-fail-under=90

@@ -13,6 +13,7 @@ from prefect.artifacts import (
 )
 
 from dconrec_core.options import EpochEvent
+from flows.pages import mlflow_pages, registration_of, report_page, run_page, version_page
 from flows.results import HEADER
 from tasks.workspace import Workspace
 
@@ -49,13 +50,22 @@ class ProgressBar:
 
 
 def publish_results(rows: Sequence[Sequence[str]], files: Workspace) -> None:
-    """The table of results and a link to the report."""
+    """The table of results, and links to the report, to MLflow's run and to the registered set."""
     create_table_artifact(
         table=[dict(zip(HEADER, row, strict=True)) for row in rows],
         key="results",
         description="Trained on the condensed set and on what it is compared with; test split, mean over seeds",
     )
-    create_link_artifact(link=files.report.resolve().as_uri(), link_text="report.html", key="report")
+    registration, mlflow = registration_of(files), mlflow_pages()
+    links = [("report", "what was condensed, how good it is", files.report.resolve().as_uri())]
+    if mlflow and registration:
+        links = [
+            ("report", "what was condensed, how good it is", report_page(mlflow, registration)),
+            ("mlflow-run", "settings, metrics and trainings of this run", run_page(mlflow, registration)),
+            ("registered-set", "the condensed set and its card", version_page(mlflow, registration)),
+        ]
+    for key, description, link in links:
+        create_link_artifact(link=link, link_text=key, key=key, description=description)
 
 
 def publish_selection(rows: Sequence[Mapping[str, str]], files: Workspace) -> None:

@@ -6,6 +6,8 @@ import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from flows.served import answers, read_served
+
 PARAMS_FILE = "params.yaml"
 
 
@@ -48,6 +50,9 @@ def configure(root: Path) -> None:
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)
+    served = read_served(Path(os.environ["PREFECT_HOME"]))
+    if served and answers(served.prefect):  # one server on one database, and runs show up as they happen
+        os.environ.setdefault("PREFECT_API_URL", served.api)
     warnings.filterwarnings(
         "ignore", "Failed to create the Prefect home"
     )  # the pipeline says in one line that it cannot write

@@ -1,6 +1,7 @@
 """``params.yaml`` → ``PipelineParams``: the only reader and writer of YAML, and the first to say what is wrong."""
 
 import io
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,15 @@ def parse_changes(assignments: Iterable[str]) -> dict[str, Any]:
                 f"{key.strip()}: {value!r} is not a YAML value; quote it, or check its brackets"
             ) from None
     return changes
+
+
+def dump_value(value: Any) -> str:
+    """A value as ``KEY=VALUE`` takes it, in one line."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {dump_value(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(dump_value, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def check_names(params: PipelineParams) -> None:

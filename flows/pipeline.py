@@ -21,6 +21,7 @@ from flows.artifacts import ProgressBar, publish_results
 from flows.command import command
 from flows.console import Console
 from flows.failure import USER_ERRORS, one_line
+from flows.hooks import remember_failure
 from flows.params import check_names, read_params, write_changes
 from flows.results import draw, read_results, table
 from flows.stages import BY_NAME, STAGES, Stage
@@ -113,7 +114,13 @@ def _flow_run_name() -> str:
         return "unreadable params.yaml"  # the flow says what is wrong with it
 
 
-@flow(name="dconrec", flow_run_name=_flow_run_name, persist_result=False)
+@flow(
+    name="dconrec",
+    flow_run_name=_flow_run_name,
+    persist_result=False,
+    on_failure=[remember_failure],
+    on_crashed=[remember_failure],
+)
 def pipeline(changes: dict[str, Any] | None = None) -> State[Any]:
     """Ingest, validate, split, pretrain, augment, condense, evaluate, report, register.
 

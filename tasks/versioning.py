@@ -92,6 +92,12 @@ class Versions:
                     return str(out.hash_info.value) if out.hash_info else None
         return None
 
+    def metrics_of(self, revision: str) -> dict[str, Any]:
+        """What ``dvc metrics show`` has for a commit or an experiment, of all files in one; empty where it has none."""
+        with _told():
+            shown = self._repo.metrics.show(revs=[revision]).get(revision, {}).get("data", {})
+        return {key: value for file in shown.values() for key, value in file.get("data", {}).items()}
+
     def set_local(self, section: str, option: str, value: str) -> None:
         """Set an option of DVC in ``.dvc/config.local``, which Git does not track."""
         with _told(), self._repo.config.edit("local") as config:

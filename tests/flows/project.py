@@ -10,7 +10,8 @@ from pathlib import Path
 from flows.params import parse_changes, write_changes
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("flows", "tasks", "dconrec_core", "data/input", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
+FOLDERS = ("flows", "tasks", "dconrec_core", "data/input")
+FILES = ("dvc.yaml", "params.yaml", "prefect.yaml", ".dvcignore", ".gitignore")
 DVC_PARTS = ("config", ".gitignore", "plots")
 TINY = (
     "dataset={name: synthetic, config: {n_users: 40, n_items: 60, n_interactions: 900}}",
@@ -35,7 +36,7 @@ def environment() -> dict[str, str]:
 def make_project(folder: Path) -> Path:
     """Copy the project as a clone would have it, set its params to something tiny, and commit."""
     folder.mkdir(parents=True)
-    for part in PARTS:
+    for part in (*FOLDERS, *FILES):
         _copy(ROOT / part, folder / part)
     for part in DVC_PARTS:
         _copy(ROOT / ".dvc" / part, folder / ".dvc" / part)

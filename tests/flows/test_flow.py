@@ -9,6 +9,7 @@ import pytest
 
 from dconrec_core.atomic import write_json
 from dconrec_core.errors import DataError
+from flows.served import home
 from flows.stages import Stage
 from tests.tasks.report_files import fabricate
 
@@ -84,6 +85,7 @@ def test_leaves_the_table_the_report_and_the_progress_in_the_ui(run):
     assert rows[0]["training set"] == "Full data"
     assert {"NDCG@10", "Recall@20", "speed-up"} <= set(rows[0])
     assert "report.html" in artifacts["report"].data
+    assert "mlflow-run" not in artifacts  # no page of MLflow is served, so none can be linked to
     assert artifacts["progress"].data == 100
 
 
@@ -99,6 +101,10 @@ def test_a_failure_of_the_input_stops_the_flow_in_one_line_and_is_not_tried_agai
     assert (result.state.type.value, result.state.name) == ("FAILED", "Stopped")
     assert result.state.message == "a: no column 'rating' in ratings.csv"
     assert len(tries) == 1
+    assert "no column 'rating' in ratings.csv" in result.artifacts["failure"].data
+    assert result.artifacts["failure"].flow_run_id == result.state.state_details.flow_run_id
+    last = (home() / "logs/failures.log").read_text().splitlines()[-1]
+    assert last.endswith("dconrec 'ml-100k auto 0.05' Stopped: a: no column 'rating' in ratings.csv")
     assert versions.committed == []
 
 

@@ -1,0 +1,75 @@
+"""``python -m flows.deploy``: tell the served Prefect what ``prefect.yaml`` holds; again after every change of it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from dconrec_core.errors import ConfigError
+from flows.env import ROOT
+from flows.failure import USER_ERRORS, one_line
+from flows.processes import marked
+from flows.served import home, read_served, responds
+
+FILE = "prefect.yaml"
+START_SECONDS = 120
+"""For a `make serve` that has just been started."""
+NOT_SERVED = "no Prefect server is there; run `make serve` first (in another terminal), or set PREFECT_API_URL"
+
+
+def deploy(root: Path) -> None:
+    """Register the work pool, its queues and every deployment.
+
+    Raises:
+        ConfigError: No server, no such file, or Prefect refuses it.
+    """
+    if "PREFECT_API_URL" not in os.environ:
+        os.environ["PREFECT_API_URL"] = _served_api()  # before Prefect is imported
+    if not (root / FILE).is_file():
+        raise ConfigError(f"{root / FILE} does not exist; run in the project's folder")
+    from prefect.client.orchestration import get_client
+
+    from flows import pool
+
+    with get_client(sync_client=True) as client:
+        pool.ensure_pool(client)
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(root / FILE)],
+        cwd=root,
+        env=os.environ | {"DCONREC_ROOT": str(root.resolve()), "COLUMNS": "120", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise ConfigError(f"{FILE}: {said[-1] if said else 'prefect deploy failed'}")
+
+
+def _served_api() -> str:
+    """Where the Prefect server answers that is just being started."""
+    end = time.monotonic() + START_SECONDS
+    while (served := read_served(home())) and marked(served.mark) and time.monotonic() < end:
+        if responds(f"{served.api}/health"):
+            return served.api
+        time.sleep(0.5)
+    raise ConfigError(NOT_SERVED)
+
+
+def main() -> int:
+    """Exit code 0 when every deployment is registered."""
+    os.chdir(ROOT)
+    try:
+        deploy(Path())
+        from flows.status import deployments
+
+        print(deployments())
+    except USER_ERRORS as error:
+        print(one_line(error), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The flow behind ``on-new-data``: start a deployment when the raw data have changed.
+
+DVC already knows whether they have, since ``data/input`` is what the ingest stage depends on; a file that was only
+touched is no reason. Which change a run is for is its idempotency key: Prefect itself keeps it to one run a change.
+"""
+
+import hashlib
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from prefect import flow, get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from dconrec_core.data.local import INPUT
+from dconrec_core.errors import ConfigError
+from flows.failure import USER_ERRORS, one_line
+from flows.hooks import remember_failure
+from flows.states import STOPPED
+from tasks.versioning import Versions
+
+STAGE = "ingest"
+Startable = Literal["nightly", "compare"]
+UNCHANGED, UNSETTLED, STARTED = "Unchanged", "Unsettled", "Started"
+"""States of a look: nothing new; files are still being written; a run was asked for."""
+
+
+@flow(
+    name="watch",
+    persist_result=False,
+    timeout_seconds=timedelta(minutes=10).total_seconds(),
+    on_failure=[remember_failure],
+    on_crashed=[remember_failure],
+)
+def watch(
+    start: Startable = "nightly",
+    rest_seconds: Annotated[float, Field(ge=0)] = 30,
+) -> State[Any]:
+    """Look once whether the files in `data/input` are other ones than those ingested last.
+
+    Args:
+        start: The deployment to start when they are.
+        rest_seconds: For how long no file may have changed: a copy that is not finished is no data.
+    """
+    try:
+        if not is_new():
+            return Completed(name=UNCHANGED, message=f"{INPUT} is as it was ingested")
+        if (age := seconds_at_rest(INPUT)) < rest_seconds:
+            return Completed(name=UNSETTLED, message=f"{INPUT} changed {age:.0f} s ago; the next look decides")
+        message = ask_for(start, fingerprint(INPUT))
+    except USER_ERRORS as error:
+        return Failed(name=STOPPED, message=one_line(error))
+    get_run_logger().info(message)
+    return Completed(name=STARTED, message=message)
+
+
+def is_new() -> bool:
+    """Whether DVC finds other files in ``data/input`` than the last ingest read; a first ingest is not waited for."""
+    with Versions(Path()) as versions:
+        return any(reason.startswith(f"{INPUT} ") for reason in versions.reasons(STAGE))
+
+
+def seconds_at_rest(folder: Path) -> float:
+    """Seconds since the last change of any file, or of what the folders hold."""
+    return time.time() - max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+
+
+def fingerprint(folder: Path) -> str:
+    """Names, sizes and times of the files: what one change differs by from the next, read in no time."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            facts = path.stat()
+            digest.update(f"{path.as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def ask_for(deployment: str, change: str) -> str:
+    """Create the run for this change, unless it is there; which one, in words."""
+    with get_client(sync_client=True) as client:
+        found = client.read_deployments(
+            deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[deployment]))
+        )
+        if not found:
+            raise ConfigError(f"start: there is no deployment {deployment!r}; see `make status`, or run `make deploy`")
+        run = client.create_flow_run_from_deployment(
+            found[0].id, idempotency_key=f"{deployment} {change}", tags=["on-new-data", change]
+        )
+    return f"{INPUT} has changed: {deployment} run {run.name!r} is for it ({run.state_name})"

@@ -1,0 +1,248 @@
+"""``prefect.yaml`` and what stands behind it, against a real Prefect server."""
+
+import importlib
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.flows.project import ROOT, call, commit, git
+
+pytestmark = pytest.mark.slow
+
+DEPLOYMENTS = {entry["name"]: entry for entry in YAML(typ="safe").load(ROOT / "prefect.yaml")["deployments"]}
+
+
+def flow_of(name):
+    path, _, function = DEPLOYMENTS[name]["entrypoint"].partition(":")
+    return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), function)
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_every_deployment_names_a_flow_a_queue_and_explains_its_parameters(name):
+    from prefect.utilities.callables import parameter_schema
+
+    from flows.pool import POOL, QUEUES
+
+    flow = flow_of(name)
+    parameters = parameter_schema(flow.fn).model_dump()["properties"]
+    assert all(parameter.get("description") for parameter in parameters.values()), parameters
+    flow.validate_parameters(DEPLOYMENTS[name].get("parameters", {}))
+    assert DEPLOYMENTS[name]["work_pool"]["name"] == POOL
+    assert DEPLOYMENTS[name]["work_pool"]["work_queue_name"] in QUEUES
+
+
+def test_what_can_be_started_by_new_data_is_deployed():
+    assert DEPLOYMENTS["on-new-data"]["parameters"]["start"] in DEPLOYMENTS
+
+
+@pytest.fixture
+def client(prefect_server):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def deployed(client):
+    """A deployment in the pool; ``run`` gives it one more flow run in some state."""
+    from prefect import flow
+
+    from flows import pool
+
+    @flow(name="something")
+    def something():
+        return None
+
+    pool.ensure_pool(client)
+    flow_id = client.create_flow(something)
+    deployment = client.create_deployment(flow_id, "nightly", work_pool_name=pool.POOL, work_queue_name="machine")
+
+    runs = []
+
+    def run(state):
+        runs.append(client.create_flow_run_from_deployment(deployment, state=state))
+        return runs[-1]
+
+    yield SimpleNamespace(run=run)
+    for one in runs:
+        client.delete_flow_run(one.id)
+    client.delete_deployment(deployment)
+
+
+def test_the_pool_is_made_once_with_one_run_at_a_time_on_the_machine(client, deployed):
+    from flows import pool
+
+    pool.ensure_pool(client)
+    limits = {queue.name: queue.concurrency_limit for queue in client.read_work_queues(work_pool_name=pool.POOL)}
+    assert limits == {"default": None, "machine": 1, "watch": 1}
+    assert not pool.worker_is_online(client)
+
+
+def test_a_run_that_was_cut_off_goes_back_to_its_place_and_one_that_was_cancelled_ends(client, deployed):
+    from prefect.states import Cancelling, Running
+
+    from flows import pool
+
+    cut, cancelled = deployed.run(Running()), deployed.run(Cancelling())
+    assert {run.id for run in pool.unfinished(client)} == {cut.id, cancelled.id}
+    pool.requeue(client, pool.unfinished(client))
+    resumed = client.read_flow_run(cut.id)
+    assert (resumed.state_name, resumed.state_type.value) == ("Resuming", "SCHEDULED")
+    assert resumed.next_scheduled_start_time <= datetime.now(UTC)
+    assert client.read_flow_run(cancelled.id).state_name == "Cancelled"
+    assert pool.unfinished(client) == []
+    assert pool.drop_missed(client) == 0  # it is no start that was missed
+
+
+def test_the_runs_of_another_machine_are_left_alone(client, deployed):
+    from prefect.states import Running
+
+    from flows import pool
+
+    elsewhere, here = deployed.run(Running()), deployed.run(Running())
+    client.update_flow_run_labels(elsewhere.id, {pool.WORKER_LABEL: f"not {pool.worker_name()}"})
+    client.update_flow_run_labels(here.id, {pool.WORKER_LABEL: pool.worker_name()})
+    assert [run.id for run in pool.unfinished(client)] == [here.id]
+
+
+def test_a_run_that_is_cut_off_again_and_again_is_given_up(client, deployed):
+    from prefect.states import Running, Scheduled
+
+    from flows import pool
+
+    run = deployed.run(Scheduled())
+    for _ in range(pool.STARTS):
+        client.set_flow_run_state(run.id, Running(), force=True)
+        client.set_flow_run_state(run.id, Scheduled(), force=True)
+    client.set_flow_run_state(run.id, Running(), force=True)
+    assert pool.requeue(client, pool.unfinished(client)) == []
+    assert client.read_flow_run(run.id).state_name == "Crashed"
+
+
+def test_of_missed_starts_the_latest_is_made_up_for(client, deployed):
+    from prefect.client.schemas.objects import FlowRun
+
+    from flows import pool
+
+    def of(minutes, **settings):
+        time = datetime.now(UTC) - timedelta(minutes=minutes)
+        return SimpleNamespace(
+            id=minutes, deployment_id=1, auto_scheduled=True, state_name="Late", expected_start_time=time, **settings
+        )
+
+    assert FlowRun.model_fields.keys() >= {"id", "deployment_id", "auto_scheduled", "expected_start_time"}
+    deleted = []
+    stand_in = SimpleNamespace(
+        read_flow_runs=lambda offset, **_: [of(30), of(10), of(20)][offset:], delete_flow_run=deleted.append
+    )
+    assert pool.drop_missed(stand_in) == 2
+    assert deleted == [30, 20]
+
+
+def test_a_change_of_the_data_asks_for_one_run(client, deployed):
+    from flows import watch
+
+    first, again = watch.ask_for("nightly", "change 1"), watch.ask_for("nightly", "change 1")
+    assert first == again
+    assert watch.ask_for("nightly", "change 2") != first
+    with pytest.raises(Exception, match="no deployment 'nihgtly'; see `make status`"):
+        watch.ask_for("nihgtly", "change 1")
+
+
+def test_a_look_waits_until_the_files_are_at_rest(prefect_server, monkeypatch, tmp_path):
+    from flows import watch
+
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "data/input/ratings.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text("1")
+    monkeypatch.setattr(watch, "is_new", lambda: True)
+    monkeypatch.setattr(watch, "ask_for", lambda start, change: f"{start} for {change}")
+    assert watch.watch(return_state=True).name == "Unsettled"
+    for path in (file, file.parent):
+        os.utime(path, (1e9, 1e9))
+    before = watch.fingerprint(Path("data/input"))
+    state = watch.watch(return_state=True)
+    assert (state.name, state.message) == ("Started", f"nightly for {before}")
+    file.write_text("2")
+    assert watch.fingerprint(Path("data/input")) != before
+
+
+def test_status_lists_deployments_and_what_waits(client, deployed):
+    from prefect.states import Running, Scheduled
+
+    from flows import status
+
+    deployed.run(Scheduled(scheduled_time=datetime.now(UTC) - timedelta(minutes=3)))
+    assert "nightly     by hand" in status.deployments()
+    assert "waiting " in status.current()
+    run = deployed.run(Running())
+    assert f"running        {run.name} (Running" in status.current()
+
+
+STAGE = """
+import json, pathlib, re
+ratio = float(re.search("^  ratio: ([0-9.]+)", pathlib.Path("params.yaml").read_text(), re.M)[1])
+assert ratio < 0.5, "ratio too large for this stage"
+assert pathlib.Path("data/input/ratings.csv").is_file()
+pathlib.Path("metrics.json").write_text(json.dumps({"bprmf": {"condensed": {"ndcg@10": ratio}}, "popularity": {}}))
+"""
+
+
+@pytest.fixture
+def one_stage(monkeypatch, tmp_path):
+    """A DVC project with one stage that reads one param, and the user's own file."""
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "stage.py").write_text(STAGE)
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  ingest:\n    cmd: python3 stage.py\n    deps: [data/input]\n    params: [condense.ratio]\n"
+        "    metrics: [metrics.json: {cache: false}]\n"
+    )
+    (tmp_path / "data/input").mkdir(parents=True)
+    (tmp_path / ".gitignore").write_text("/data/input/*\n!/data/input/README.md\n")
+    (tmp_path / "data/input/README.md").touch()
+    (tmp_path / "data/input/ratings.csv").touch()
+    git(tmp_path, "init", "--quiet")
+    call(tmp_path, "dvc", "init", "--quiet")
+    commit(tmp_path, "start")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_backfill_runs_every_combination_in_a_copy_and_goes_on_after_a_failure(client, one_stage):
+    from flows.backfill import backfill
+
+    before = (one_stage / "params.yaml").read_bytes()
+    state = backfill(ratios=[0.1, 0.6, 0.2], changes={"device": "cpu"}, return_state=True)
+    assert state.name == "Stopped"
+    assert state.message.startswith("1 of 3 runs failed: device=cpu condense.ratio=0.6: ")
+    assert "failed to run: python3 stage.py" in state.message
+    (table,) = [one for one in client.read_artifacts() if one.key == "backfill" and "0.2" in str(one.data)]
+    assert [table.data.count(f'"ndcg@10": {value}') for value in ("0.1", "0.2", "0.6")] == [1, 1, 0]
+    assert (one_stage / "params.yaml").read_bytes() == before
+    assert git(one_stage, "status", "--porcelain") == ""
+    assert not (one_stage / "metrics.json").exists()
+
+
+def test_backfill_checks_every_combination_before_the_first_one_runs(prefect_server, one_stage):
+    from flows.backfill import backfill
+
+    state = backfill(ratios=[0.1], condensers=["auto", "atuo"], return_state=True)
+    assert "did you mean 'auto'?" in state.message
+    assert not (one_stage / ".dvc/tmp/exps").exists()
+
+
+def test_new_data_are_what_dvc_has_not_ingested(one_stage):
+    from flows.watch import is_new
+
+    call(one_stage, "dvc", "repro", "--quiet")
+    assert not is_new()
+    (one_stage / "data/input/ratings.csv").touch()
+    assert not is_new()
+    (one_stage / "data/input/ratings.csv").write_text("one more")
+    assert is_new()

@@ -12,9 +12,11 @@ import numpy as np
 from pydantic import Field
 
 from dconrec_core.condensation.base import make_condensed
-from dconrec_core.condensation.bernoulli import draw_masks, policy_gradient
+from dconrec_core.condensation.bernoulli import Probabilities, draw_masks, policy_gradient
 from dconrec_core.condensation.inner import InnerTraining
+from dconrec_core.condensation.proposal import RULES, proposed_logits
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
+from dconrec_core.condensation.stand_in import StandIn
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import Config
 from dconrec_core.rng import numpy_rng
@@ -29,8 +31,17 @@ class DConRecConfig(Config):
     """Masks an outer epoch, K."""
     inner_epochs: int = Field(3, ge=1)
     """Epochs of each masked training."""
-    start: Literal["teacher", "constant"] = "teacher"
-    """Keep-probabilities to start from."""
+    start: Literal["proposed", "teacher", "constant"] = "proposed"
+    """Keep-probabilities to start from; ``proposed``: the best on valid of the rules that share the teacher's ranking
+    out (``proposal.py``), then of a differentiable stand-in's looks (``stand_in.py``)."""
+    passes: int = Field(60, ge=0)
+    """Passes of the stand-in over the users; 0 leaves it out."""
+    batch_users: int = Field(1024, ge=1)
+    """Users whom the stand-in sees at once."""
+    stand_in_rate: float = Field(0.06, gt=0)
+    """Its step size on the logits."""
+    looks: int = Field(4, ge=1)
+    """Looks at valid on its way."""
     sharpness: float = Field(4.0, gt=0)
     """How fast the start falls at the edge of a user's number of interactions."""
     step: Literal["natural", "adam"] = "natural"
@@ -57,7 +68,7 @@ class DConRecPaperConfig(DConRecConfig):
     """The paper's own settings; what they can and cannot do is in docs/method.md."""
 
     inner_epochs: int = Field(1, ge=1)
-    start: Literal["teacher", "constant"] = "constant"
+    start: Literal["proposed", "teacher", "constant"] = "constant"
     step: Literal["natural", "adam"] = "adam"
     learning_rate: float = Field(0.1, gt=0)
     decay: Literal["linear", "steps"] = "steps"
@@ -86,7 +97,12 @@ class DConRec:
         search = Search(pool, config.tail_threshold, budget)
         stepper = AdamStep(len(pool)) if config.step == "adam" else NaturalStep()
         inner = InnerTraining(pool, valid, rng, config.warm_epochs, config.inner_epochs, config.valid_negatives)
-        keep_prob = search.start(config.start, config.sharpness)
+        notes: dict[str, Any] = {"source_model": "bprmf"}
+        if config.start == "proposed":
+            keep_prob, found = self._propose(search, inner, rng, options)
+            notes |= found
+        else:
+            keep_prob = search.start(config.start, config.sharpness)
         kept_prob, kept_epoch, kept_quality = keep_prob, 0, inner.warm_start(search.final_set(keep_prob))
         for epoch in range(1, config.outer_epochs + 1):
             masks = draw_masks(keep_prob, config.n_samples, rng)
@@ -110,7 +126,7 @@ class DConRec:
             options.on_epoch(EpochEvent(options.label, epoch, config.outer_epochs, metrics))
         if not config.warm_epochs:  # the paper keeps the last
             kept_prob, kept_epoch = keep_prob, config.outer_epochs
-        notes: dict[str, Any] = {"source_model": "bprmf", "kept_outer_epoch": kept_epoch}
+        notes["kept_outer_epoch"] = kept_epoch
         if config.warm_epochs:
             notes["valid_ndcg@10"] = kept_quality
         return make_condensed(
@@ -123,6 +139,27 @@ class DConRec:
             keep_prob=kept_prob.astype(np.float32),
             notes=notes,
         )
+
+    def _propose(
+        self, search: Search, inner: InnerTraining, rng: np.random.Generator, options: RunOptions
+    ) -> tuple[Probabilities, dict[str, Any]]:
+        """The best start on valid: of the rules, and of the stand-in from there on. Says which, for the card."""
+        config, pool, width = self.config, search.pool, 1 / self.config.sharpness
+        starts = {rule.name: proposed_logits(pool, rule, search.tail, search.left) for rule in RULES}
+        rewards = {name: inner.warm_start(search.final_set(search.at_logits(starts[name], width))) for name in starts}
+        best = max(rewards, key=lambda name: rewards[name])
+        logits, reward, kept_pass = starts[best], rewards[best], 0
+        stand_in = StandIn(pool, logits, search.count, config.passes, config.batch_users, config.stand_in_rate, rng)
+        every = max(1, config.passes // config.looks)
+        for number, loss, moved in stand_in.run():
+            if number % every and number < config.passes:
+                continue
+            quality = inner.warm_start(search.final_set(search.at_logits(moved, width)))
+            if quality > reward:
+                logits, reward, kept_pass = moved, quality, number
+            metrics = {"stand_in_loss": loss, "valid_ndcg@10": quality}
+            options.on_epoch(EpochEvent(f"{options.label}, stand-in", number, config.passes, metrics))
+        return search.at_logits(logits, width), {"rule": best, "kept_pass": kept_pass}
 
     def learning_rate(self, epoch: int) -> float:
         """Step size of an outer epoch, counted from 1."""

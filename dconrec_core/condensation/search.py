@@ -59,6 +59,13 @@ class Search:
             keep_prob[self.free] = free + (1 - free) * short / (len(free) - free.sum())
         return self.project(keep_prob)
 
+    def at_logits(self, logits: Probabilities, width: float) -> Probabilities:
+        """Feasible probabilities with this order, falling over ``width`` at the edge of the budget."""
+        if not 0 < self.left < len(self.free):
+            return self.project(np.ones(len(self.pool)))
+        edge = np.partition(logits[self.free], -self.left)[-self.left]
+        return self.project(1 / (1 + np.exp(-np.clip((logits - edge) / width, -30, 30))))
+
     def project(self, keep_prob: Probabilities) -> Probabilities:
         """Nearest feasible probabilities."""
         projected = np.ones_like(keep_prob)

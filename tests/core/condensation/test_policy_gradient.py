@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
+from dconrec_core.condensation.proposal import RULES
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
 from dconrec_core.errors import BudgetError
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.types import Budget, CandidatePool, Interactions, Split
 from tests.contracts import noisy_pool, planted_pool
 
+SMALL: dict[str, Any] = {"start": "teacher", "tail_threshold": 0, "outer_epochs": 10, "refresh": 5, "warm_epochs": 10}
+
 
 def run(pool: CandidatePool, split: Split, ratio: float = 0.5, **settings: Any) -> tuple[Any, list[EpochEvent]]:
     heard: list[EpochEvent] = []
-    config = DConRecConfig(**{"tail_threshold": 0, "outer_epochs": 10, "refresh": 5, "warm_epochs": 10, **settings})
+    config = DConRecConfig(**{**SMALL, **settings})
     options = RunOptions(seed=0, device="cpu", on_epoch=heard.append)
     return DConRec(config).condense(pool, split.valid, Budget.from_ratio(ratio, split.train), options), heard
 
@@ -111,6 +114,30 @@ def test_no_outer_epoch_leaves_the_teachers_choice(planted_split: Split) -> None
     assert alike.all()
     counts = result.interactions.user_degree
     assert counts.max() - counts.min() <= 1
+
+
+def test_proposal_is_the_best_on_valid_and_the_card_says_which(planted_split: Split) -> None:
+    pool = noisy_pool(planted_split)
+    settings = {"start": "proposed", "outer_epochs": 0, "passes": 12, "looks": 3, "stand_in_rate": 0.2}
+    result, heard = run(pool, planted_split, 0.5, **settings)
+    assert [(event.epoch, event.total) for event in heard] == [(4, 12), (8, 12), (12, 12)]
+    assert {event.label for event in heard} == {", stand-in"}
+    assert result.notes["rule"] in {rule.name for rule in RULES}
+    assert result.notes["kept_pass"] in (0, 4, 8, 12)
+    assert len(result) == result.budget.n_interactions
+    rules_alone, nothing = run(pool, planted_split, 0.5, **{**settings, "passes": 0})
+    assert nothing == []
+    assert rules_alone.notes["rule"] == result.notes["rule"]
+    assert rules_alone.notes["kept_pass"] == 0
+
+
+def test_proposal_and_tail_share_the_budget(planted_split: Split) -> None:
+    train = planted_split.train
+    short = train.take((train.users >= 10) | (np.arange(len(train)) - train.indptr[train.users] < 2))
+    split = Split(short, planted_split.valid, planted_split.test)
+    result, _ = run(planted_pool(split), split, 0.4, tail_threshold=2, start="proposed", passes=4, outer_epochs=2)
+    assert result.interactions.contains(short.take(short.users < 10)).all()
+    assert len(result) == int(0.4 * len(short))
 
 
 def test_papers_settings_differ_where_the_docs_say() -> None:

@@ -1,0 +1,124 @@
+"""The differentiable stand-in of ``dconrec``: which candidates make a closed-form reader rank what ought to be ranked.
+
+A batch of real users, with what the set keeps of their candidates, is at once training set and queries of a ridge
+autoencoder (``Reader``), as in matrix factorisation, where a user is placed by the own row. The outer loss is that of
+``synthetic-users``: what is hidden of the history and the teacher's best unseen items. Its gradient by each kept
+candidate is exact and passed straight through to the logits. It only proposes: the real reward decides.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dconrec_core.condensation.histories import Histories, Rows, worth_mentioning
+from dconrec_core.condensation.reader import Reader
+from dconrec_core.condensation.relaxation import hard_threshold, window
+from dconrec_core.types import CandidatePool
+
+MOST_ITEMS = 8_000
+"""Candidates of less important items keep the logit that they start with."""
+N_TARGETS, RANK_SCALE, HIDDEN, HIDDEN_WEIGHT, SPREAD, AVERAGING, READER_RATE = 20, 2.0, 0.3, 0.5, 0.5, 0.95, 0.01
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Users and those of their candidates that can be moved.
+
+    Attributes:
+        entries: Positions of the candidates in the pool, ``[c]``.
+        cells: Where they lie in the table of users × items, flat, ``[c]``.
+        visible: The shown part of the users' histories, ``[B, n]``.
+        target: What ought to be ranked, ``[B, n]``.
+    """
+
+    entries: torch.Tensor
+    cells: torch.Tensor
+    visible: torch.Tensor
+    target: torch.Tensor
+
+
+class StandIn:
+    """The logits of all candidates and the reader, moved once a pass over the users.
+
+    Args:
+        pool: The candidates.
+        logits: Where to start, ``[n]``; infinite for what is kept in any case.
+        count: Candidates to keep.
+        passes: Passes over the users in all.
+        batch_users: Users a batch.
+        learning_rate: Step size of Adam on the logits, falling to 0 by a cosine.
+        rng: Source of randomness.
+    """
+
+    def __init__(
+        self,
+        pool: CandidatePool,
+        logits: npt.NDArray[np.float64],
+        count: int,
+        passes: int,
+        batch_users: int,
+        learning_rate: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self.pool, self.count, self.passes, self.learning_rate, self.rng = pool, count, passes, learning_rate, rng
+        items = worth_mentioning(pool, MOST_ITEMS, N_TARGETS, RANK_SCALE)
+        self.histories = Histories(pool, items, N_TARGETS, RANK_SCALE)
+        place = np.full(pool.interactions.n_items, -1, dtype=np.int32)
+        place[items] = np.arange(len(items), dtype=np.int32)
+        entries = np.arange(len(pool), dtype=np.int32)
+        self.candidates = Rows(pool.interactions.indptr, entries, pool.score)
+        self.place = place[pool.interactions.items]
+        self.size = min(batch_users, len(self.histories.users))
+        self.logits = torch.from_numpy(logits.astype(np.float32))
+        self.mean = self.logits.clone()
+        self.first, self.second = torch.zeros_like(self.logits), torch.zeros_like(self.logits)
+        self.reader = Reader(self.size, torch.device("cpu"))
+        self.reader_steps = torch.optim.Adam(self.reader.parameters.values(), lr=READER_RATE)
+
+    def run(self) -> Iterator[tuple[int, float, npt.NDArray[np.float64]]]:
+        """Number of each pass, its mean loss, and the running mean of the logits after it."""
+        for number in range(1, self.passes + 1):
+            threshold, gradient, losses = hard_threshold(self.logits, self.count), torch.zeros_like(self.logits), []
+            order = self.rng.permutation(self.histories.users)
+            for start in range(0, len(order) - self.size + 1, self.size):
+                batch = self._batch(order[start : start + self.size])
+                losses.append(self._add_gradient(batch, threshold, gradient))
+            self._move(number, gradient)
+            yield number, float(np.mean(losses)), self.mean.numpy().astype(np.float64)
+
+    def _batch(self, users: npt.NDArray[np.int64]) -> Batch:
+        rows, entries, _ = self.candidates.take(users)
+        known = self.place[entries] >= 0
+        rows, entries = rows[known], entries[known]
+        cells = torch.from_numpy(rows * self.histories.n_items + self.place[entries])
+        lesson = self.histories.lesson(users, HIDDEN, HIDDEN_WEIGHT, self.rng)
+        return Batch(torch.from_numpy(entries.astype(np.int64)), cells, lesson.visible, lesson.target)
+
+    def _add_gradient(self, batch: Batch, threshold: torch.Tensor, gradient: torch.Tensor) -> float:
+        logits = self.logits[batch.entries]
+        kept = (logits >= threshold).to(logits.dtype).requires_grad_(True)
+        pseudo = torch.from_numpy(~self.pool.observed)[batch.entries]
+        shown = batch.visible.view(-1)[batch.cells] + pseudo  # nobody may be ranked by what is hidden
+        table = torch.zeros(batch.visible.numel()).scatter(0, batch.cells, kept * shown).view_as(batch.visible)
+        self.reader_steps.zero_grad()
+        scores = self.reader.logits(table, table) - 1e4 * batch.visible
+        cost = -(torch.log_softmax(scores, dim=1) * batch.target).sum() / len(batch.target)
+        cost.backward()
+        self.reader_steps.step()
+        assert kept.grad is not None
+        gradient[batch.entries] = kept.grad * window(logits, threshold, SPREAD)
+        return float(cost.detach())
+
+    def _move(self, number: int, gradient: torch.Tensor) -> None:
+        """Adam with β = 0.9, 0.99 and the running mean; what is infinite stays."""
+        rate = self.learning_rate * (1 + math.cos(math.pi * (number - 1) / self.passes)) / 2
+        self.first.mul_(0.9).add_(gradient, alpha=0.1)
+        self.second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
+        deviation = (self.second / (1 - 0.99**number)).sqrt_().add_(1e-12)
+        self.logits.addcdiv_(self.first, deviation, value=-rate / (1 - 0.9**number))
+        keep = min(AVERAGING, number / (number + 1))
+        self.mean.mul_(keep).add_(self.logits, alpha=1 - keep)

@@ -8,6 +8,7 @@ is tuned on valid by the same number of trials; test is read once per figure (do
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.command_line import parser_of, run_main
@@ -75,13 +76,13 @@ class Plan:
 
 
 TUNED: Mapping[str, Mapping[str, Settings]] = {
-    "ml-100k": {"bprmf": {}, "lightgcn": {}, "ease": {}, "ridge": {}},
+    "ml-100k": {"bprmf": {}, "lightgcn": {}, "ease": {}, "ridge": {}, "ngcf": {}, "xsimgcl": {}},
     "ml-1m": {
         "bprmf": {"learning_rate": 0.15, "weight_decay": 0.01, "eval_every": 10},
         "lightgcn": {}, "ease": {}, "ridge": {}, "ngcf": {"dropout": 0.0}, "xsimgcl": {},
     },
-    "gowalla": {"bprmf": {}, "lightgcn": {"weight_decay": 0.0001}, "ridge": {}},
-    "ciao": {"bprmf": {}, "lightgcn": {}, "ridge": {}},
+    "gowalla": {"bprmf": {}, "lightgcn": {"weight_decay": 0.0001}, "ridge": {}, "ngcf": {}, "xsimgcl": {}},
+    "ciao": {"bprmf": {}, "lightgcn": {}, "ridge": {}, "ngcf": {}, "xsimgcl": {}},
 }  # fmt: skip
 """Settings found on valid for full data, as in ``presets/``; the search is around them, on both sides."""
 
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     results, run = Results.named("quality", COMMAND, identity=IDENTITY), Run(options.data, References())
     for cell in chosen(cells(PLANS), options):
-        print(line(results.row(cell.case, lambda cell=cell: run.measure(cell))), flush=True)
+        print(line(results.row(cell.case, partial(run.measure, cell))), flush=True)
 
 
 if __name__ == "__main__":

@@ -102,8 +102,8 @@ class Cell:
         settings = dict(self.condensing or {})
         if self._takes("source_model"):
             settings.setdefault("source_model", self.source_model)
-        if self.condensing is None and self.ratio < TAIL_RATIO and self._takes("tail_threshold"):
-            settings["tail_threshold"] = 0
+        if self.ratio < TAIL_RATIO and self._takes("tail_threshold"):
+            settings.setdefault("tail_threshold", 0)
         return settings
 
     @property

@@ -142,7 +142,7 @@ def _shares(rows: Sequence[Row]) -> str:
     if not rows:
         return "–"
     shares = " / ".join(f"{100 * fmean(row[key] for row in rows):.1f}" for key in ("quality", "recall_quality"))
-    other = rows[0].get("reference_model", rows[0]["downstream_model"])
+    other: str = rows[0].get("reference_model") or rows[0]["downstream_model"]
     return shares if other == rows[0]["downstream_model"] else f"{shares} of {_title(other)}"
 
 

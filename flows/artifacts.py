@@ -66,3 +66,12 @@ def publish_selection(rows: Sequence[Mapping[str, str]], files: Workspace) -> No
         description="NDCG@10 of each configuration, trained on the condensed set and on full data",
     )
     create_link_artifact(link=files.selection_page.resolve().as_uri(), link_text="selection.html", key="selection-page")
+
+
+def publish_comparison(rows: Sequence[Mapping[str, str]]) -> None:
+    """The table of cells."""
+    create_table_artifact(
+        table=[dict(row) for row in rows],
+        key="comparison",
+        description="Trained on the condensed set beside the same model on full data; test split",
+    )

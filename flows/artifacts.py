@@ -75,3 +75,8 @@ def publish_comparison(rows: Sequence[Mapping[str, str]]) -> None:
         key="comparison",
         description="Trained on the condensed set beside the same model on full data; test split",
     )
+
+
+def link_comparison(link: str) -> None:
+    """A link to MLflow's page with every cell."""
+    create_link_artifact(link=link, link_text="every cell in MLflow (while make ui runs)", key="comparison-page")

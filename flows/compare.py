@@ -27,12 +27,13 @@ from dconrec_core.models import MODELS
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import lookup, suggest
 from dconrec_core.types import Split
-from flows.artifacts import ProgressBar, publish_comparison
+from flows.artifacts import ProgressBar, link_comparison, publish_comparison
 from flows.console import Console, hush, spell_seconds
 from flows.env import PARAMS_FILE, ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.params import check_names, parse_changes, presets, read_params, read_preset
 from flows.states import STOPPED, UNREACHABLE, failed
+from flows.ui import HOST, MLFLOW_PORT
 from tasks.comparison import Cell, Comparison, References
 from tasks.grid import cells, cheapest_first, load_split
 from tasks.params import PipelineParams
@@ -40,6 +41,8 @@ from tasks.results_file import Results, Row
 from tasks.workspace import Workspace
 
 COMMAND = "python -m flows.compare"
+MLFLOW = f"http://{HOST}:{MLFLOW_PORT}"
+"""Where ``make ui`` serves it."""
 KEPT = "Kept"
 """State of a cell that an earlier run has finished."""
 INTERRUPTED = "interrupted; run again to go on from the last finished cell"
@@ -142,19 +145,11 @@ def track(job: Job, experiment: str, asked: Mapping[str, Any]) -> State[Any]:
 
     try:
         files = job.files
-        experiment_id, run_id = track_comparison(
-            experiment, _name(asked), asked, job.rows(), files.root / "mlflow", files.comparison
-        )
-        return Completed(message=f"MLflow run {run_id} in {experiment} (make ui, then {page(experiment_id)})")
+        tracked = track_comparison(experiment, _name(asked), asked, job.rows(), files.root / "mlflow", files.comparison)
+        link_comparison(f"{MLFLOW}{tracked.page}")
+        return Completed(message=f"MLflow run {tracked.run_id} in {experiment}; make ui, then {MLFLOW}{tracked.table}")
     except USER_ERRORS as error:
         return failed("track", error)
-
-
-def page(experiment_id: str) -> str:
-    """The runs table of the experiment, on the page that ``make ui`` serves."""
-    from flows.ui import HOST, MLFLOW_PORT
-
-    return f"http://{HOST}:{MLFLOW_PORT}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
 
 
 def _name(asked: Mapping[str, Any]) -> str:

@@ -1,10 +1,13 @@
 """A comparison in MLflow: one run for the whole, one nested run a cell, with the columns a person compares by."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+from urllib.parse import quote
 
 from tasks.results_file import Row
 from tasks.tracking import Run, Tracker
@@ -14,9 +17,30 @@ FACTS = ("inductive", "reference_model", "source_fingerprint", "core", "commit")
 MAIN = ("ndcg@10", "recall@20", "quality", "speed_up")
 
 
+@dataclass(frozen=True)
+class Tracked:
+    """Where MLflow keeps a comparison: its experiment, its run, and a nested run a cell."""
+
+    experiment_id: str
+    run_id: str
+    cells: tuple[str, ...]
+
+    @property
+    def page(self) -> str:
+        """Path of the page that shows every cell's settings and figures side by side, below MLflow's address."""
+        runs, experiments = (quote(json.dumps(ids)) for ids in (self.cells, [self.experiment_id]))
+        return f"/#/compare-runs?runs={runs}&experiments={experiments}"
+
+    @property
+    def table(self) -> str:
+        """Path of the runs table with this comparison alone; the cells are behind the plus sign of its run."""
+        wanted = quote(f"tags.`mlflow.parentRunId` = '{self.run_id}'")
+        return f"/#/experiments/{self.experiment_id}/runs?workflowType=machine_learning&searchFilter={wanted}"
+
+
 def track_comparison(
     experiment: str, name: str, asked: Mapping[str, Any], rows: Sequence[Row], home: Path, *files: Path
-) -> tuple[str, str]:
+) -> "Tracked":
     """Remember a comparison.
 
     Args:
@@ -27,9 +51,6 @@ def track_comparison(
         home: Folder of MLflow's store, where no variable names another.
         files: Kept with the run.
 
-    Returns:
-        Ids of the experiment and of the run.
-
     Raises:
         TrackingError: MLflow does not answer.
     """
@@ -37,10 +58,9 @@ def track_comparison(
     with tracker.run(name, tags={"kind": "comparison"}) as run:
         run.params(asked)
         run.metrics({"cells": len(rows), **_means(rows)})
-        for row in rows:
-            _track_cell(tracker, run, row)
+        nested = [_track_cell(tracker, run, row) for row in rows]
         run.artifacts(*files)
-    return tracker.experiment_id, run.id
+    return Tracked(tracker.experiment_id, run.id, tuple(nested))
 
 
 def cell_name(row: Row) -> str:
@@ -58,7 +78,7 @@ def _means(rows: Sequence[Row]) -> dict[str, float]:
     return {f"quality/{name}": fmean(row["quality"] for row in rows if row["condenser"] == name) for name in names}
 
 
-def _track_cell(tracker: Tracker, parent: Run, row: Row) -> None:
+def _track_cell(tracker: Tracker, parent: Run, row: Row) -> str:
     with tracker.run(cell_name(row), parent=parent, tags={name: str(row[name]) for name in FACTS}) as run:
         run.params({name: row[name] for name in PARAMS})
         main = {name: row[name] for name in MAIN}
@@ -68,3 +88,4 @@ def _track_cell(tracker: Tracker, parent: Run, row: Row) -> None:
             if name not in (*PARAMS, *FACTS, *MAIN) and not isinstance(value, (str, bool))
         }
         run.metrics({**main, **rest})
+    return run.id

@@ -54,6 +54,7 @@ def test_cells_are_measured_once_and_remembered_one_nested_run_each(project):
     assert {one.data.params["condenser"] for one in nested} == {"random", "random-users", "teacher-top"}
     (one,) = [one for one in nested if one.data.params["condenser"] == "random"]
     (shown,) = [row for row in rows() if (row["condenser"], row["seed"]) == ("random", 0)]
+    assert f"/#/experiments/{one.info.experiment_id}/runs?workflowType=machine_learning&searchFilter=" in state.message
     columns = {"dataset": "synthetic", "ratio": "0.25", "source_model": "", "downstream_model": "bprmf", "seed": "0"}
     assert columns.items() <= one.data.params.items()
     for metric, name in (("ndcg_at_10", "ndcg@10"), ("recall_at_20", "recall@20"), ("quality", "quality")):

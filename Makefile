@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help env demo repro report select ui serve deploy status stop test test-fast check lint format typecheck docs \
-  headline bench-quality bench-ablation bench-ceiling bench-convergence bench-held-out bench-select bench-speed \
+  headline paper-table bench-quality bench-ablation bench-ceiling bench-convergence bench-held-out bench-select bench-speed \
   bench-scale bench-profile peers wheel clean
 
 help: ## this list
@@ -82,13 +82,18 @@ format: env ## format and sort imports
 typecheck: env
 	@$(BIN)/mypy
 
-docs: env ## write the tables of README.md and docs/ from benchmarks/results/
+docs: env ## write the tables and figures of README.md and docs/ from benchmarks/results/
 	@$(BIN)/python -m benchmarks.render
+	@$(BIN)/python -m benchmarks.figures
 
 headline: env ## 0.5 % of ML-1M against all of it, from the files in DATA or the archive (minutes)
 	@$(BIN)/python -m benchmarks.headline --data $(DATA)
 
-bench-quality: env ## every figure of quality.json, from the files in DATA (hours; goes on where it stopped)
+# PART="--dataset ml-100k --ratio 0.25" measures a part, QUICK=1 the small version on generated data (a minute).
+paper-table: env ## the paper's whole experiment, on the files in DATA, and docs/results.md (days; goes on where it stopped)
+	@$(BIN)/python -m benchmarks.paper --data $(DATA) $(if $(QUICK),--quick) $(PART)
+
+bench-quality: env ## sets of whole users beside full data, on the files in DATA (hours; goes on where it stopped)
 	@$(BIN)/python -m benchmarks.quality --data $(DATA)
 
 bench-ablation: env ## what each part of synthetic-users is worth, on ML-1M from DATA (half an hour)

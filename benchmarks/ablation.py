@@ -33,7 +33,7 @@ def measure(run: Run, plan: Plan, variant: str, model: str, seed: int) -> Row:
     """The figures of one variant."""
     condenser, settings = VARIANTS[variant]
     condensed, seconds = run.source(plan.dataset, seed, plan.teaching).condense(condenser, RATIO, settings)
-    full = run.full(plan, seed, model)
+    full = run.full(plan.cell(RATIO, condenser, model, seed))
     trained = train_and_measure(
         model, plan.models[model], condensed.interactions, run.split(plan.dataset, seed), plan.trials,
         RunOptions(seed, "cpu"), as_trained(full), condensed.inductive,

@@ -24,9 +24,9 @@ COMMAND, DATASET, RATIO, CONDENSER, REPETITIONS = "make headline", "ml-1m", 0.00
 def headline(run: Run, plan: Plan, ratio: float, model: str, seed: int, repetitions: int) -> Row:
     """One seed: both sides' figures, what condensing took, and the trainings timed in turn."""
     split, options = run.split(plan.dataset, seed), RunOptions(seed, "cpu")
-    source = run.source(plan.dataset, seed, plan.teaching)
-    condensed, seconds = run.condensed(plan, {"seed": seed, "condenser": CONDENSER, "ratio": ratio})
-    full = as_trained(run.full(plan, seed, model))
+    cell = plan.cell(ratio, CONDENSER, model, seed)
+    condensed, seconds = run.condensed(cell)
+    full = as_trained(run.full(cell))
     trained = train_and_measure(
         model, plan.models[model], condensed.interactions, split, plan.trials, options, full, condensed.inductive
     )
@@ -34,7 +34,7 @@ def headline(run: Run, plan: Plan, ratio: float, model: str, seed: int, repetiti
     sides = [(condensed.interactions, tasks[0], trained), (split.train, tasks[1], full)]
     times = [[_seconds(model, *side, options) for side in sides] for _ in range(repetitions)]
     ours, theirs = (median(side) for side in zip(*times, strict=True))
-    spent = source.teacher_seconds + seconds["condense_seconds"]
+    spent = seconds["teacher_seconds"] + seconds["condense_seconds"]
     return {
         "n_train": len(split.train),
         "n_interactions": len(condensed),
@@ -44,7 +44,6 @@ def headline(run: Run, plan: Plan, ratio: float, model: str, seed: int, repetiti
         "train_seconds": round(ours, 4),
         "full_train_seconds": round(theirs, 3),
         "speed_up": round(theirs / ours, 2),
-        "teacher_seconds": round(source.teacher_seconds, 3),
         **seconds,
         "break_even": round(spent / (theirs - ours), 3) if theirs > ours else None,
     }

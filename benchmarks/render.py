@@ -7,16 +7,18 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 
+from benchmarks import paper_page, tables
 from benchmarks.results import ROOT
-from benchmarks.tables import TABLES, documents
+from benchmarks.tables import documents
 from dconrec_core.atomic import atomic_file
 from dconrec_core.errors import ConfigError, DConRecError
 from dconrec_core.registry import suggest
 
+TABLES: dict[str, Callable[[], str]] = {**tables.TABLES, **paper_page.TABLES}
 BLOCK = re.compile(r"(?P<open><!-- table:(?P<name>[\w-]+) -->\n).*?(?P<close><!-- /table:(?P=name) -->)", re.DOTALL)
 
 
-def render(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
+def render(text: str, known: Mapping[str, Callable[[], str]] = TABLES) -> str:
     """``text`` with every table made anew.
 
     Raises:
@@ -24,9 +26,9 @@ def render(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
     """
 
     def block(found: re.Match[str]) -> str:
-        if found["name"] not in tables:
-            raise ConfigError(f"table:{found['name']} is not a table; {suggest(found['name'], list(tables))}")
-        return f"{found['open']}{tables[found['name']]()}\n{found['close']}"
+        if found["name"] not in known:
+            raise ConfigError(f"table:{found['name']} is not a table; {suggest(found['name'], list(known))}")
+        return f"{found['open']}{known[found['name']]()}\n{found['close']}"
 
     n_opened, n_blocks = text.count("<!-- table:"), len(BLOCK.findall(text))
     if n_opened != n_blocks:

@@ -3,21 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean, median, stdev
-from typing import Any
 
+from benchmarks.markdown import TITLES
+from benchmarks.markdown import distinct as _distinct
+from benchmarks.markdown import markdown as _markdown
+from benchmarks.markdown import title as _title
 from benchmarks.results import FOLDER, ROOT, Row, read_rows
 
 METRICS = ("ndcg@10", "recall@20")
-TITLES = {
-    "bprmf": "BPRMF",
-    "lightgcn": "LightGCN",
-    "ngcf": "NGCF",
-    "xsimgcl": "XSimGCL",
-    "ease": "EASE",
-    "ridge": "ridge autoencoder",
-    "graph-filter": "graph filter",
-    "multvae": "MultVAE",
-}
 
 
 def quality(dataset: str = "ml-100k", ratio: float = 0.25) -> str:
@@ -149,7 +142,7 @@ def _shares(rows: Sequence[Row]) -> str:
     if not rows:
         return "–"
     shares = " / ".join(f"{100 * fmean(row[key] for row in rows):.1f}" for key in ("quality", "recall_quality"))
-    other = rows[0].get("reference_model", rows[0]["downstream_model"])
+    other: str = rows[0].get("reference_model") or rows[0]["downstream_model"]
     return shares if other == rows[0]["downstream_model"] else f"{shares} of {_title(other)}"
 
 
@@ -285,20 +278,12 @@ TABLES: dict[str, Callable[[], str]] = {
 """Name in ``<!-- table:NAME -->`` → the Markdown between the markers."""
 
 
-def _title(model: str) -> str:
-    return TITLES.get(model, model)
-
-
 def _rows(name: str) -> list[Row]:
     return read_rows(FOLDER / f"{name}.json")
 
 
 def _only(rows: Sequence[Row], model: str) -> list[Row]:
     return [row for row in rows if row["downstream_model"] == model]
-
-
-def _distinct(rows: Sequence[Row], key: str) -> list[Any]:
-    return list(dict.fromkeys(row[key] for row in rows))
 
 
 def _full(rows: Sequence[Row]) -> tuple[str, str, str]:
@@ -333,11 +318,6 @@ def _interval(row: Row, name: str) -> str:
 
 def _or_dash(value: float | None, write: str) -> str:
     return "–" if value is None else write.format(value).replace("-", "−")
-
-
-def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(heads) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *lines))
 
 
 def _none_yet(file: str, command: str) -> str:

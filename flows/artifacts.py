@@ -76,3 +76,17 @@ def publish_selection(rows: Sequence[Mapping[str, str]], files: Workspace) -> No
         description="NDCG@10 of each configuration, trained on the condensed set and on full data",
     )
     create_link_artifact(link=files.selection_page.resolve().as_uri(), link_text="selection.html", key="selection-page")
+
+
+def publish_comparison(rows: Sequence[Mapping[str, str]]) -> None:
+    """The table of cells."""
+    create_table_artifact(
+        table=[dict(row) for row in rows],
+        key="comparison",
+        description="Trained on the condensed set beside the same model on full data; test split",
+    )
+
+
+def link_comparison(link: str) -> None:
+    """A link to MLflow's page with every cell."""
+    create_link_artifact(link=link, link_text="every cell in MLflow (while make ui runs)", key="comparison-page")

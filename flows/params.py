@@ -12,9 +12,11 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from dconrec_core.atomic import write_text
 from dconrec_core.errors import ConfigError, DataError
-from dconrec_core.registry import Entry, explain, lookup
+from dconrec_core.registry import Entry, explain, lookup, suggest
 from flows.env import PARAMS_FILE
 from tasks.params import PipelineParams
+
+PRESETS = "presets"
 
 
 def read_params(root: Path, changes: Mapping[str, Any] | None = None) -> PipelineParams:
@@ -29,6 +31,23 @@ def read_params(root: Path, changes: Mapping[str, Any] | None = None) -> Pipelin
         ConfigError: It is not YAML, a key is unknown or missing, or a value has the wrong type or range.
     """
     return _validate(_changed(_text(root), changes or {}))
+
+
+def presets(root: Path) -> list[str]:
+    """Names of the files in ``presets/``, which are datasets."""
+    return sorted(path.stem for path in (root / PRESETS).glob("*.yaml"))
+
+
+def read_preset(root: Path, name: str) -> PipelineParams:
+    """The settings of a dataset, as ``params.yaml`` would hold them.
+
+    Raises:
+        ConfigError: There is no such preset, or it is not valid.
+    """
+    path = root / PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"dataset is {name!r}; {suggest(name, presets(root))}, each a file of {PRESETS}/")
+    return _validate(_parse(path.read_text(encoding="utf-8")))
 
 
 def write_changes(root: Path, changes: Mapping[str, Any]) -> None:

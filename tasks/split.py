@@ -34,7 +34,7 @@ def split(prepare: PrepareParams, params: SplitParams, seed: int, validated: Pat
         threshold=prepare.threshold,
         k_core=prepare.k_core,
     )
-    parts = _split(prepared, params, seed)
+    parts = divide(prepared, params, seed)
     checks = check_prepared(_stacked(parts), prepared.interactions.n_users, prepared.interactions.n_items)
     with atomic_folder(out) as folder:
         write_split(folder, parts)
@@ -44,7 +44,13 @@ def split(prepare: PrepareParams, params: SplitParams, seed: int, validated: Pat
         write_json(folder / "checks.json", checks)
 
 
-def _split(prepared: Prepared, params: SplitParams, seed: int) -> Split:
+def divide(prepared: Prepared, params: SplitParams, seed: int) -> Split:
+    """Split as the parameters say.
+
+    Raises:
+        DataError: What the strategy needs is not in the data.
+        ConfigError: The shares leave nothing to train on.
+    """
     if params.strategy == "random":
         return random_split(prepared.interactions, params.valid, params.test, seed)
     if params.strategy == "given":

@@ -110,6 +110,16 @@ class Workspace:
         """selection: the same as one self-contained page."""
         return self.root / "results/selection.html"
 
+    @property
+    def comparison(self) -> Path:
+        """comparison: one row a cell, whichever run measured it."""
+        return self.root / "results/comparison.json"
+
+    @property
+    def comparison_full(self) -> Path:
+        """comparison: one row a model on full data."""
+        return self.root / "results/comparison.full.json"
+
     def timing(self, stage: str) -> Path:
         """Seconds a stage measured. Apart from every other output, since no two runs give the same."""
         return self.root / f"results/timings/{stage}.json"

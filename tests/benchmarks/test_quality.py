@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks import quality, results
 from benchmarks.quality import Plan, Teaching
-from benchmarks.references import References, cannot_matter
+from benchmarks.references import References
+from tasks.comparison import cannot_matter
 
 NEEDED = {
     "dataset", "ratio", "budget", "n_interactions", "n_users_condensed", "condenser", "source_model",
@@ -50,7 +51,7 @@ def test_full_data_is_trained_once_a_seed_whatever_condensation_does(path, tmp_p
     quality.main(["--data", str(tmp_path)])
     full = json.loads((tmp_path / "full.json").read_text())["rows"]
     assert [(row["model"], row["seed"]) for row in full] == [("bprmf", 0), ("bprmf", 1)]
-    monkeypatch.setattr("benchmarks.references.train_and_measure", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("tasks.comparison.train_and_measure", lambda *_: pytest.fail("trained again"))
     again = References()
     split = quality.Run(tmp_path, again).split("tiny", 0)
     row = again.row("tiny", 0, split, "bprmf", {"epochs": 5}, 1)
@@ -85,6 +86,6 @@ def test_a_part_leaves_the_rest_alone(path, tmp_path):
 
 
 def test_plans_name_what_there_is():
-    for plan, case in quality.cases(quality.PLANS):
-        assert case["condenser"] in quality.CONDENSERS
-        assert plan.models.keys() <= quality.TUNED[plan.dataset].keys()
+    for cell in quality.cells(quality.PLANS):
+        assert cell.condenser in quality.CONDENSERS
+        assert cell.model in quality.TUNED[cell.dataset]

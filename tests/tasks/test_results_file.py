@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import results
-from benchmarks.results import Results
 from dconrec_core.errors import DataError
+from tasks import results_file as results
+from tasks.results_file import Results
 
 CASE = {"dataset": "ml-100k", "seed": 0, "source": "abc", "settings": {"learning_rate": 0.1}}
 
@@ -90,6 +90,14 @@ def test_finish_orders_rows_and_drops_what_is_no_longer_asked_for(path):
         open_.row(case, lambda: {"ndcg@10": 0.25})
     assert [row["seed"] for row in open_.finish([cases[2], cases[0]])] == [2, 0]
     assert [row["seed"] for row in results.read_rows(path)] == [2, 0]
+
+
+def test_rows_of_no_case_are_forgotten_and_rows_of_older_code_are_not(path, monkeypatch):
+    for trials in (3, 4):
+        Results(path, "x").row({**CASE, "trials": trials}, lambda: {"ndcg@10": 0.25})
+    monkeypatch.setattr(results, "core_fingerprint", lambda *_: "changed")
+    Results(path, "x").forget([{**CASE, "trials": 3, "settings": {"learning_rate": 0.2}}])
+    assert [row["trials"] for row in results.read_rows(path)] == [3]
 
 
 def test_a_broken_file_is_named(path):

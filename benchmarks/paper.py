@@ -1,0 +1,192 @@
+"""``make paper-table``: the paper's whole experiment, with every baseline → quality.json, cross_architecture.json.
+
+Cheapest cells first, and a run that stops goes on where it was; then docs/results.md and its figures are made anew.
+``--dataset``, ``--ratio``, ``--condenser``, ``--model``, ``--source`` and ``--seed`` measure a part. With ``--quick``
+(``make paper-table QUICK=1``) the same on generated data, in a minute, into ``results/paper``.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from benchmarks import figures, paper_page, quality, render
+from benchmarks.command_line import parser_of, run_main
+from benchmarks.datasets import CACHE
+from benchmarks.quality import IDENTITY, TUNED, chosen, filters, line
+from benchmarks.references import References
+from benchmarks.results import ROOT, Results, Row
+from dconrec_core.errors import BudgetError
+from dconrec_core.options import RunOptions
+from dconrec_core.types import Split
+from flows.params import read_params, read_preset
+from tasks.comparison import Cell, Comparison
+from tasks.grid import cells, cheapest_first, load_split
+from tasks.params import Component, PipelineParams, SplitParams
+
+COMMAND, QUICK_FOLDER = "make paper-table", ROOT / "results" / "paper"
+DATASETS = ("ml-100k", "ml-1m", "gowalla", "ciao")
+MODELS = ("bprmf", "lightgcn", "ngcf", "xsimgcl")
+RATIOS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5)
+RIVALS = ("random-pool", "teacher-top")
+BASELINES = (
+    "dconrec-paper", "random", "random-per-user", "popularity", "k-core", "pagerank", "forgetting", "loss", "herding",
+    "k-centre", "gradient-matching",
+)  # fmt: skip
+SEEDS, MORE_SEEDS = (0, 1, 2), (0, 1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of cells: every combination."""
+
+    ratios: tuple[float, ...]
+    condensers: tuple[str, ...]
+    models: tuple[str, ...] = MODELS
+    seeds: tuple[int, ...] = SEEDS
+    sources: tuple[str, ...] = ("",)
+    datasets: tuple[str, ...] = DATASETS
+
+    def cells(self, presets: dict[str, PipelineParams]) -> list[Cell]:
+        """The cells of the datasets at hand."""
+        mine = {name: presets[name] for name in self.datasets if name in presets}
+        return cells(mine, self.ratios, self.condensers, self.models, self.seeds, self.sources, tuned=TUNED)
+
+
+QUALITY = (
+    Block((0.25,), ("dconrec",)),
+    Block((0.05, 0.25), ("dconrec", *RIVALS), ("bprmf", "lightgcn"), MORE_SEEDS),
+    Block((0.05, 0.1), ("dconrec",), datasets=("ml-1m",)),
+    Block((0.05, 0.1, 0.25), (*RIVALS, *BASELINES), ("bprmf", "lightgcn")),
+    Block(RATIOS, ("dconrec", *RIVALS, *BASELINES), ("bprmf",)),
+)
+"""quality.json: the preset's teacher for every condenser, so that all choose from the same pool."""
+CROSS = (Block((0.25,), ("dconrec",), sources=MODELS),)
+"""cross_architecture.json: the source model teaches the pool, and is what a condenser trains that lets one choose."""
+
+QUICK_DATASET = "synthetic"
+QUICK_QUALITY = (
+    Block(
+        (0.1, 0.25), ("dconrec", "random-pool", "teacher-top", "random"), ("bprmf",), (0, 1), datasets=("synthetic",)
+    ),
+)
+QUICK_CROSS = (Block((0.25,), ("dconrec",), ("bprmf", "lightgcn"), (0,), ("bprmf", "lightgcn"), ("synthetic",)),)
+
+
+def quick_preset() -> PipelineParams:
+    """Generated data, small models and one trial: seconds of everything."""
+    base = read_params(ROOT)
+    return base.model_copy(
+        update={
+            "dataset": Component(
+                name="synthetic", config={"n_users": 120, "n_items": 150, "n_interactions": 5_000, "n_clusters": 4}
+            ),
+            "split": SplitParams(),
+            "teacher": Component(name="ease"),
+            "condense": base.condense.model_copy(update={"name": "dconrec", "config": {"outer_epochs": 20}}),
+            "evaluate": base.evaluate.model_copy(
+                update={"models": {"bprmf": {"epochs": 20}, "lightgcn": {"epochs": 20}}, "trials": 1}
+            ),
+        }
+    )
+
+
+def unique(blocks: Sequence[Block], presets: dict[str, PipelineParams]) -> list[Cell]:
+    """The cells of all blocks, each once, cheapest first."""
+    found = {repr(cell.case): cell for block in blocks for cell in block.cells(presets)}
+    return cheapest_first(list(found.values()))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is measured, and where it is kept.
+
+    Args:
+        presets: Settings by dataset.
+        quality: Cells of quality.json.
+        cross: Cells of cross_architecture.json.
+        folder: Of the results files; that of the benchmarks by default.
+    """
+
+    presets: dict[str, PipelineParams]
+    quality: list[Cell]
+    cross: list[Cell]
+    folder: Path | None = None
+
+    @classmethod
+    def full(cls) -> "Experiment":
+        """The paper's."""
+        presets = {name: read_preset(ROOT, name) for name in DATASETS}
+        return cls(presets, unique(QUALITY, presets), unique(CROSS, presets))
+
+    @classmethod
+    def quick(cls, folder: Path) -> "Experiment":
+        """The small version."""
+        presets = {QUICK_DATASET: quick_preset()}
+        return cls(presets, unique(QUICK_QUALITY, presets), unique(QUICK_CROSS, presets), folder)
+
+    def results(self, name: str, identity: tuple[str, ...] = (), apart_from: tuple[str, ...] = ()) -> Results:
+        """A results file."""
+        if self.folder:
+            return Results(self.folder / f"{name}.json", f"{COMMAND} QUICK=1", apart_from, identity)
+        return Results.named(name, COMMAND, apart_from, identity)
+
+    def comparison(self, data: Path) -> Comparison:
+        """What measures."""
+
+        def load(dataset: str, seed: int) -> Split:
+            return load_split(self.presets[dataset], seed, CACHE, data, RunOptions())
+
+        references = (
+            References(lambda apart_from: self.results("full", (), apart_from)) if self.folder else References()
+        )
+        return Comparison(load, references)
+
+
+def measure(cells: Sequence[Cell], results: Results, comparison: Comparison) -> Iterator[Row]:
+    """The rows of all cells; one whose budget its condenser cannot keep is named and left out."""
+    for position, cell in enumerate(cells, 1):
+        try:
+            row = results.row(cell.case, partial(comparison.measure, cell))
+        except BudgetError as error:
+            print(f"[{position}/{len(cells)}] {cell.name}: left out, {error}", flush=True)
+            continue
+        print(f"[{position}/{len(cells)}] {cell.source_model or '–':<9}{line(row)}", flush=True)
+        yield row
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what is missing, then write the page."""
+    parser = parser_of("paper", __doc__)
+    filters(parser)
+    parser.add_argument("--source", action="append", help="only this source model of the 4 × 4 table; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="generated data, a minute")
+    parser.add_argument("--only", choices=("quality", "cross", "page"), help="one results file, or the page alone")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # seconds are those of one core, on either side
+    experiment = Experiment.quick(QUICK_FOLDER) if options.quick else Experiment.full()
+    comparison = experiment.comparison(options.data)
+    files = {
+        "quality": (experiment.results("quality", IDENTITY), experiment.quality),
+        "cross": (experiment.results("cross_architecture"), experiment.cross),
+    }
+    for name, (results, everything) in files.items():
+        if options.only in (None, name):
+            sources = options.source if name == "cross" else None
+            mine = [cell for cell in chosen(everything, options) if not sources or cell.source in sources]
+            measured = sum(1 for _ in measure(mine, results, comparison))
+            print(f"{measured} of {len(mine)} rows in {results.path.name}", flush=True)
+            if len(mine) == len(everything) and not options.quick:
+                others = quality.cells(quality.PLANS) if name == "quality" else ()
+                results.forget([cell.case for cell in (*everything, *others)])
+    if options.quick:
+        print(f"wrote {paper_page.write(QUICK_FOLDER)}")
+    else:
+        figures.write_all()
+        render.main([])
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,139 @@
+"""grid: which cells a comparison has, with each dataset's settings from its preset."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dconrec_core.data import DATASETS
+from dconrec_core.data.prepare import prepare
+from dconrec_core.options import RunOptions
+from dconrec_core.registry import lookup
+from dconrec_core.types import Split
+from tasks.comparison import Cell, Settings, Teaching
+from tasks.params import PipelineParams
+from tasks.split import divide
+
+MODEL_COST: Mapping[str, float] = {"bprmf": 1, "ease": 1, "ridge": 1, "lightgcn": 3, "xsimgcl": 8, "ngcf": 20}
+"""A training's seconds, roughly, in units of BPRMF's on the same data."""
+CONDENSER_COST: Mapping[str, float] = {"dconrec": 10, "dconrec-paper": 10, "synthetic-users": 10, "auto": 20}
+"""The same of a condensation; 1 where nothing is said."""
+
+
+def cells(
+    presets: Mapping[str, PipelineParams],
+    ratios: Sequence[float],
+    condensers: Sequence[str],
+    models: Sequence[str],
+    seeds: Sequence[int],
+    sources: Sequence[str] = ("",),
+    trials: int | None = None,
+    tuned: Mapping[str, Mapping[str, Settings]] | None = None,
+) -> list[Cell]:
+    """Every combination.
+
+    Args:
+        presets: Name of a dataset → its settings.
+        ratios: Budgets.
+        condensers: Names in ``CONDENSERS``.
+        models: Downstream models.
+        seeds: Seeds.
+        sources: Source models; an empty name for the preset's own teacher.
+        trials: Size of each search; the preset's by default.
+        tuned: Dataset → model → settings, for models that the preset says nothing of.
+    """
+    return [
+        _cell(
+            name, preset, (tuned or {}).get(name, {}), trials, ratio, condenser, source, model, seed, "bprmf" in models
+        )
+        for name, preset in presets.items()
+        for ratio in ratios
+        for seed in seeds
+        for source in sources
+        for condenser in condensers
+        for model in models
+    ]
+
+
+def _cell(
+    name: str,
+    preset: PipelineParams,
+    tuned: Mapping[str, Settings],
+    trials: int | None,
+    ratio: float,
+    condenser: str,
+    source: str,
+    model: str,
+    seed: int,
+    beside_bprmf: bool,
+) -> Cell:
+    settings: dict[str, Settings] = {**preset.evaluate.models, **tuned}
+    own = preset.condense.config if preset.condense.name == condenser else {}
+    teaching = Teaching(
+        preset.teacher.name, preset.teacher.config, preset.augment.pseudo_ratio, preset.augment.min_pseudo
+    )
+    return Cell(
+        dataset=name,
+        ratio=ratio,
+        condenser=condenser,
+        model=model,
+        seed=seed,
+        teaching=teaching,
+        source=source,
+        settings=settings.get(model, {}),
+        trials=trials or preset.evaluate.trials,
+        condensing=own or None,
+        base=settings.get("bprmf", {}) if beside_bprmf else None,
+        tuned=settings,
+        origin=_origin(preset),
+    )
+
+
+def _origin(preset: PipelineParams) -> Settings:
+    """What decides the split beside the seed; not the folder, in which the same files may lie anywhere."""
+    config = {key: value for key, value in preset.dataset.config.items() if key != "folder"}
+    return {
+        "dataset": {"name": preset.dataset.name, "config": config},
+        "prepare": preset.prepare.model_dump(),
+        "split": preset.split.model_dump(),
+    }
+
+
+def cheapest_first(cells: Sequence[Cell]) -> list[Cell]:
+    """By what a cell costs, roughly, so that a run that is stopped has measured as many as it could.
+
+    Cells that share a condensed set or a reference cost the same but for the downstream model.
+    """
+    return sorted(cells, key=_cost)
+
+
+SIZES: Mapping[str, float] = {"ml-100k": 1, "ciao": 4, "ml-1m": 10, "gowalla": 12, "dianping": 30, "ml-20m": 250}
+"""Training interactions, in units of MovieLens-100K's; 1 where nothing is said."""
+
+
+def _cost(cell: Cell) -> tuple[float, float, int, str]:
+    source = MODEL_COST.get(cell.source, 1)
+    once = MODEL_COST.get(cell.model, 1) + source + CONDENSER_COST.get(cell.condenser, 1)
+    return SIZES.get(cell.dataset, 1) * once, cell.ratio, cell.seed, cell.condenser
+
+
+def load_split(preset: PipelineParams, seed: int, cache: Path, data: Path | None, options: RunOptions) -> Split:
+    """The split of a preset under a seed, in memory.
+
+    Args:
+        preset: Dataset, preparation and split.
+        seed: Of the split.
+        cache: Folder of downloads.
+        data: Folder of the files that cannot be downloaded; the preset's by default.
+        options: Whom to tell of a download's progress.
+
+    Raises:
+        DataError: It cannot be had or read.
+    """
+    entry = lookup(DATASETS, preset.dataset.name, "dataset.name")
+    settings: dict[str, Any] = dict(preset.dataset.config)
+    if data and "folder" in entry.config_class.model_fields:
+        settings["folder"] = data
+    table = entry.build(entry.configure("dataset.config", settings)).load(cache, options)
+    rules = preset.prepare
+    prepared = prepare(table.frame, table.items, threshold=rules.threshold, k_core=rules.k_core)
+    return divide(prepared, preset.split, seed)

@@ -1,0 +1,210 @@
+"""Results files: measured rows in one JSON file, written row by row by one command.
+
+A run that stops half-way goes on where it was: a finished row counts as long as everything that determined it, the
+code of the core and the versions of the packages included, is still the same. A row of older code stays in the file,
+with the commit that it is of, until its case is measured again.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from dconrec_core.atomic import atomic_file
+from dconrec_core.errors import DataError
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("numba", "numpy", "pandas", "scipy", "torch")
+
+Row = dict[str, Any]
+
+
+class Results:
+    """One results file that grows row by row and is complete on disk after each.
+
+    Args:
+        path: The file.
+        command: What writes it, as typed by a user.
+        apart_from: Folders and files of the core that its rows do not depend on.
+        identity: A new row replaces the one that agrees with it in these; in all that a row shows of its case by
+            default.
+    """
+
+    def __init__(
+        self, path: Path, command: str, apart_from: tuple[str, ...] = (), identity: tuple[str, ...] = ()
+    ) -> None:
+        self.path, self.identity = path, identity
+        self.core = core_fingerprint(*apart_from)
+        known = _read(path)
+        self._header = {
+            "command": command,
+            "commit": commit(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "machine": machine(),
+        }
+        still_true = known.get("versions") == self._header["versions"]
+        rows = known.get("rows", [])
+        kept = [row for row in rows if still_true and row.get("core") == self.core]
+        self._rows: dict[str, Row] = {row["key"]: row for row in kept}
+        if kept:
+            self._header["started"] = known["started"]
+
+    def find(self, case: Mapping[str, Any]) -> Row | None:
+        """The finished row of a case; None where there is none yet."""
+        key = self.key(case)
+        if key not in self._rows:  # unless another part has measured it meanwhile
+            known = _read(self.path)
+            if known.get("versions") == self._header["versions"]:
+                self._rows |= {row["key"]: row for row in known["rows"] if row["key"] == key}
+        return self._rows.get(key)
+
+    def row(self, case: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]) -> Row:
+        """The row of a case: the finished one, or what ``measure`` gives, written before it is returned.
+
+        Args:
+            case: Everything that determines the row beside code and versions: names, ratio, seed, settings and the
+                fingerprint of the source data. Nested values count for the key but are left out of the row.
+            measure: The figures, flat; may correct a value of the case that only the run knows.
+        """
+        if found := self.find(case):
+            return found
+        key, flat = self.key(case), _flat(case)
+        measured = {**flat, **measure(), "key": key, "core": self.core, "commit": self._header["commit"]}
+        with self._alone():  # what the file holds now, but for what this row replaces
+            self._rows[key] = measured
+            others = (row for row in _read(self.path).get("rows", []) if row["key"] != key)
+            kept = [row for row in others if any(row.get(name) != measured[name] for name in self.identity or flat)]
+            self._write([*kept, measured])
+        return measured
+
+    def finish(self, cases: Iterable[Mapping[str, Any]]) -> list[Row]:
+        """Drop rows of cases that are no longer asked for, older ones included, and put the rest in this order."""
+        keys = [self.key(case) for case in cases]
+        self._rows = {key: self._rows[key] for key in keys if key in self._rows}
+        with self._alone():
+            self._write(list(self._rows.values()))
+        return list(self._rows.values())
+
+    def forget(self, cases: Iterable[Mapping[str, Any]]) -> None:
+        """Drop rows that are of none of these cases, by what a row shows of its case; whatever code they are of."""
+        wanted = [_flat(case) for case in cases]
+        names = list(dict.fromkeys(name for flat in wanted for name in flat))
+        known = {_identity(flat, names) for flat in wanted}
+        with self._alone():
+            rows = _read(self.path).get("rows", [])
+            kept = [row for row in rows if _identity(row, names) in known]
+            if len(kept) < len(rows):
+                self._write(kept)
+
+    def key(self, case: Mapping[str, Any]) -> str:
+        """Identity of a case under this code."""
+        text = json.dumps({"core": self.core, **case}, sort_keys=True, default=_plain)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Parts of one benchmark may run side by side; each adds its rows to those of the others."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+            yield
+
+    def _write(self, rows: list[Row]) -> None:
+        content = {**self._header, "rows": rows}
+        with atomic_file(self.path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, default=_plain) + "\n")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a results file; none where it does not exist yet."""
+    rows: list[Row] = _read(path).get("rows", [])
+    return rows
+
+
+def _flat(case: Mapping[str, Any]) -> Row:
+    return {name: value for name, value in case.items() if not isinstance(value, Mapping | list | tuple)}
+
+
+def _identity(row: Row, names: Iterable[str]) -> str:
+    return json.dumps([row.get(name) for name in names], default=_plain)
+
+
+def core_fingerprint(*apart_from: str) -> str:
+    """The commit of ``dconrec_core``, by content: equal before and after it is committed, and no two codes share it.
+
+    Args:
+        apart_from: Folders and files of it that are left out.
+    """
+    digest = hashlib.sha256()
+    core = ROOT / "dconrec_core"
+    for path in sorted(core.rglob("*.py")):
+        if any(path.relative_to(core).is_relative_to(part) for part in apart_from):
+            continue
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(core).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def commit() -> str:
+    """The commit checked out, with ``-dirty`` where tracked files differ from it."""
+    described = _git("describe", "--always", "--abbrev=12", "--dirty", "--exclude=*")
+    return described or "unknown"
+
+
+def versions() -> dict[str, str]:
+    """Versions that may move a figure."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on, without its name."""
+    gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(gigabytes, 1),
+    }
+
+
+def peak_rss_mb() -> float:
+    """Largest resident set of this process so far, in MB (10⁶ bytes)."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)
+
+
+def _processor() -> str:
+    described = Path("/proc/cpuinfo")
+    lines = described.read_text().splitlines() if described.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}); remove it and run the benchmark again") from None
+    return content
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git on this machine
+        return ""
+    return done.stdout.strip()
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and paths as JSON."""
+    return value.item() if hasattr(value, "item") else str(value)

@@ -1,0 +1,110 @@
+"""The comparison as a flow: a form, cells that are kept, failures that cost their own cell, a run of MLflow each."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dconrec_core.errors import BudgetError, ConfigError
+from tests.flows.project import TINY
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(monkeypatch, tmp_path, root, prefect_server):
+    """A folder with tiny settings, where the flow runs in this process."""
+    from flows.params import parse_changes, write_changes
+
+    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
+    write_changes(tmp_path, parse_changes(TINY))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow/mlflow.db'}")
+    return tmp_path
+
+
+def run(**changes):
+    from flows.compare import compare
+
+    usual = {"ratios": [0.25], "condensers": ["random", "random-users"], "seeds": [0, 1], "workers": 2}
+    return compare(**{**usual, **changes}, return_state=True)
+
+
+def rows():
+    return json.loads(Path("results/comparison.json").read_text())["rows"]
+
+
+def test_cells_are_measured_once_and_remembered_one_nested_run_each(project):
+    from mlflow import MlflowClient
+
+    state = run()
+    assert state.is_completed(), state.message
+    assert state.message.startswith("4 measured, 0 from earlier runs; MLflow run ")
+    before = rows()
+    state = run(condensers=["random", "random-users", "teacher-top"], seeds=[0])
+    assert state.message.startswith("1 measured, 2 from earlier runs; MLflow run ")
+    assert [row for row in rows() if row["condenser"] != "teacher-top"] == before
+    assert {row["model"] for row in json.loads(Path("results/comparison.full.json").read_text())["rows"]} == {"bprmf"}
+
+    client = MlflowClient(f"sqlite:///{project / 'mlflow/mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("dconrec-comparison").experiment_id])
+    parents = [one for one in runs if "mlflow.parentRunId" not in one.data.tags]
+    nested = [one for one in runs if one.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    assert len(parents) == 2
+    assert {one.data.params["condenser"] for one in nested} == {"random", "random-users", "teacher-top"}
+    (one,) = [one for one in nested if one.data.params["condenser"] == "random"]
+    (shown,) = [row for row in rows() if (row["condenser"], row["seed"]) == ("random", 0)]
+    assert f"/#/experiments/{one.info.experiment_id}/runs?workflowType=machine_learning&searchFilter=" in state.message
+    columns = {"dataset": "synthetic", "ratio": "0.25", "source_model": "", "downstream_model": "bprmf", "seed": "0"}
+    assert columns.items() <= one.data.params.items()
+    for metric, name in (("ndcg_at_10", "ndcg@10"), ("recall_at_20", "recall@20"), ("quality", "quality")):
+        assert one.data.metrics[metric] == pytest.approx(shown[name])
+    assert {"speed_up", "train_seconds", "condense_seconds"} <= one.data.metrics.keys()
+    assert {row["inductive"] for row in rows() if row["condenser"] == "random-users"} == {True}
+
+
+def test_a_cell_that_fails_costs_no_other(project, monkeypatch):
+    from tasks.comparison import Comparison
+
+    real = Comparison.measure
+
+    def measure(self, cell):
+        if cell.condenser == "random":
+            raise BudgetError("no room")
+        return real(self, cell)
+
+    monkeypatch.setattr(Comparison, "measure", measure)
+    state = run(seeds=[0])
+    assert (state.type.value, state.name) == ("FAILED", "Stopped")
+    assert state.message == ("1 of 2 cells failed, the others are kept; synthetic 25.0% random bprmf seed 0: no room")
+    assert [row["condenser"] for row in rows()] == ["random-users"]
+
+
+def test_a_wrong_name_is_answered_before_anything_runs(project):
+    state = run(condensers=["randm"])
+    assert state.message.startswith("condensers is 'randm'; did you mean 'random'?")
+    state = run(datasets=["ml-1k"])
+    assert state.message.startswith("dataset is 'ml-1k'; ")
+    assert not Path("results/comparison.json").exists()
+
+
+def test_prefect_shows_every_parameter_with_its_choices():
+    from prefect.utilities.callables import parameter_schema
+
+    from flows.compare import compare
+
+    schema = parameter_schema(compare.fn).model_dump()["properties"]
+    assert schema["ratios"]["items"] == {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+    assert "k-core" in schema["condensers"]["items"]["enum"]
+    assert {"params.yaml", "ml-1m", "gowalla"} <= set(schema["datasets"]["items"]["enum"])
+    assert schema["seeds"]["default"] == [0, 1, 2]
+
+
+def test_the_command_line_sets_parameters():
+    from flows.compare import parameters
+
+    assert parameters(["ratios=0.1", "condensers=[random]", "workers=2"]) == {
+        "ratios": [0.1], "condensers": ["random"], "workers": 2,
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="ratos is not a parameter; did you mean 'ratios'"):
+        parameters(["ratos=0.1"])

@@ -1,0 +1,105 @@
+"""The measurement behind every comparison: what cells share is made once, and a row is the same however it is made."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dconrec_core.condensation import CONDENSERS
+from dconrec_core.condensation.baselines import BaselineConfig, Random
+from dconrec_core.registry import Entry
+from dconrec_core.splitting import random_split
+from tasks import comparison
+from tasks.comparison import Cell, Comparison, Once, References, Teaching
+from tasks.grid import cheapest_first
+from tasks.results_file import Results
+
+TEACHING = Teaching(settings={"regularization": [100.0]}, pseudo_ratio=0.3, min_pseudo=5)
+SECONDS = ("teacher_seconds", "condense_seconds", "train_seconds", "full_train_seconds", "speed_up", "break_even")
+
+
+def cell(**changes):
+    usual = {
+        "dataset": "planted", "ratio": 0.25, "condenser": "random", "model": "bprmf", "seed": 0, "trials": 1,
+        "teaching": TEACHING, "settings": {"epochs": 3},
+    }  # fmt: skip
+    return Cell(**{**usual, **changes})
+
+
+@pytest.fixture
+def compare(tmp_path, planted_split):
+    everything = planted_split.train
+    references = References(lambda apart: Results(tmp_path / "full.json", "test", apart))
+    return Comparison(lambda name, seed: random_split(everything, 0.1, 0.1, seed), references)
+
+
+def test_what_is_asked_for_by_many_at_once_is_made_once():
+    once, made = Once[int](keep=2), []
+
+    def make(key):
+        made.append(key)
+        time.sleep(0.05)
+        return key
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda key: once.get(key, lambda: make(key)), [1, 1, 1, 2, 1, 2, 1, 1]))
+    assert answers == [1, 1, 1, 2, 1, 2, 1, 1]
+    assert sorted(made) == [1, 2]
+
+
+def test_what_is_held_is_bounded_and_a_failure_is_tried_again():
+    once, made = Once[int](keep=1), []
+    for key in (1, 2, 2, 1):
+        once.get(key, lambda key=key: made.append(key) or key)
+    assert made == [1, 2, 1]
+    with pytest.raises(ZeroDivisionError):
+        once.get(3, lambda: 1 // 0)
+    assert once.get(3, lambda: 4) == 4
+
+
+def test_cells_side_by_side_share_what_they_can_and_give_the_same_rows(compare, tmp_path, planted_split, monkeypatch):
+    grid = [cell(condenser=name, ratio=ratio) for name in ("random", "teacher-top") for ratio in (0.25, 0.5)]
+    one_by_one = [compare.measure(one) for one in grid]
+    taught = []
+    monkeypatch.setattr(comparison, "build_pool", lambda *a, real=comparison.build_pool: taught.append(1) or real(*a))
+    references = References(lambda apart: Results(tmp_path / "again.json", "test", apart))
+    again = Comparison(compare.load, references)
+    with ThreadPoolExecutor(4) as pool:
+        side_by_side = list(pool.map(again.measure, grid))
+    assert len(taught) == 1
+    for one, other in zip(one_by_one, side_by_side, strict=True):
+        skip = (*SECONDS, "peak_rss_mb", "outer_epoch_seconds")
+        assert {k: v for k, v in one.items() if k not in skip} == {k: v for k, v in other.items() if k not in skip}
+
+
+def test_a_source_model_teaches_the_pool_and_is_part_of_the_case(compare):
+    plain, sourced = cell(), cell(source="bprmf", tuned={"bprmf": {"epochs": 2}})
+    assert sourced.taught == Teaching("bprmf", {"epochs": 2}, 0.3, 5)
+    assert plain.case != sourced.case
+    assert (plain.case["source_model"], sourced.case["source_model"]) == ("", "bprmf")
+    assert compare.measure(sourced)["n_interactions"] > 0
+
+
+def test_a_condenser_that_lets_one_choose_trains_the_source_or_else_the_downstream_model(monkeypatch):
+    class Choosy(BaselineConfig):
+        source_model: str = "bprmf"
+
+    monkeypatch.setitem(CONDENSERS, "choosy", Entry(Choosy, Random))
+    same, other = cell(condenser="choosy", model="lightgcn"), cell(condenser="choosy", source="ngcf")
+    assert (same.source_model, same.condenser_settings) == ("lightgcn", {"source_model": "lightgcn"})
+    assert (other.source_model, other.condenser_settings) == ("ngcf", {"source_model": "ngcf"})
+    assert cell(condenser="dconrec").source_model  # says what it trains, also where one cannot choose
+
+
+def test_a_kept_tail_is_not_asked_for_below_a_quarter():
+    assert cell(condenser="dconrec-paper", ratio=0.05).condenser_settings["tail_threshold"] == 0
+    assert "tail_threshold" not in cell(condenser="dconrec-paper").condenser_settings
+    settings = cell(condenser="dconrec-paper", ratio=0.05, condensing={"tail_threshold": 2}).condenser_settings
+    assert settings["tail_threshold"] == 2
+
+
+def test_cheapest_first():
+    dear = [cell(dataset="gowalla", model="ngcf"), cell(dataset="ml-1m"), cell(dataset="ml-100k", condenser="dconrec")]
+    cheap = cell(dataset="ml-100k")
+    assert cheapest_first([*dear, cheap])[0] == cheap
+    assert cheapest_first([*dear, cheap])[-1] == dear[0]

@@ -39,6 +39,7 @@ demo: env ## condense MovieLens-100K end to end, show the result and where to lo
 	@$(BIN)/python -m flows.pipeline
 
 repro: env ## the same job stage by stage with DVC, without Prefect
+	@$(BIN)/python -m flows.repair
 	@$(BIN)/dvc repro
 
 report: env ## bring results/report.html up to date

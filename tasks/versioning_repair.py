@@ -1,0 +1,86 @@
+"""DVC's own files after a kill: it writes ``dvc.lock`` and its table of locks in place, so either may be cut off."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from dvc.lock import make_lock
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from dconrec_core.atomic import write_text
+from tasks.versioning import told
+
+LOCKFILE = "dvc.lock"
+
+
+def repair(root: Path) -> list[str]:
+    """Put right what a killed process cut off; what DVC has written to its end is left alone.
+
+    ``dvc.lock`` comes back as Git has it, or is removed: the stages that it no longer knows of then come back from
+    DVC's cache of runs. A table of locks that cannot be read is removed under the lock that guards it.
+
+    Returns:
+        What was put right, in words.
+
+    Raises:
+        VersioningError: DVC is at work in this folder.
+    """
+    if "DVC_STAGE" in os.environ:  # DVC is at work, and has just read both
+        return []
+    return [*_lockfile(root), *_table_of_locks(root)]
+
+
+def _lockfile(root: Path) -> list[str]:
+    path = root / LOCKFILE
+    if not path.is_file() or _is_whole(path.read_bytes()):
+        return []
+    (root / ".dvc/tmp").mkdir(parents=True, exist_ok=True)
+    with told(root), make_lock(str(root / ".dvc/tmp/lock")):
+        content = path.read_bytes()
+        if _is_whole(content):  # it was being written
+            return []
+        committed = _committed(root)
+        if committed is None:
+            path.unlink()
+            return [f"{LOCKFILE} was cut off and is removed; finished stages come back from the cache"]
+        write_text(path, committed.decode())
+        return [f"{LOCKFILE} was cut off and is again what Git has; finished stages come back from the cache"]
+
+
+def _committed(root: Path) -> bytes | None:
+    command = ["git", "show", f"HEAD:./{LOCKFILE}"]
+    done = subprocess.run(command, cwd=root, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 and _is_whole(done.stdout) else None
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether it is a lock file to its last line."""
+    try:
+        document: Any = YAML(typ="safe").load(content.decode())
+    except (YAMLError, UnicodeDecodeError, ValueError):
+        return False
+    stages = document.get("stages") if isinstance(document, dict) and "schema" in document else None
+    return isinstance(stages, dict) and all(_is_entry(entry) for entry in stages.values())
+
+
+def _is_entry(entry: Any) -> bool:
+    outs = entry.get("outs") if isinstance(entry, dict) and "cmd" in entry else None
+    return isinstance(outs, list) and all(isinstance(out, dict) and {"path", "md5"} <= out.keys() for out in outs)
+
+
+def _table_of_locks(root: Path) -> list[str]:
+    path = root / ".dvc/tmp/rwlock"
+    if not path.is_file():
+        return []
+    with told(root), make_lock(str(path.with_name("rwlock.lock"))):
+        try:
+            readable = isinstance(json.loads(path.read_bytes()), dict)
+        except ValueError:
+            readable = False
+        if readable:
+            return []
+        path.unlink()
+        return ["DVC's table of locks was cut off and is removed"]

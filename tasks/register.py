@@ -3,6 +3,7 @@
 All is read from the files of the stages before, so both drivers leave the same and no other stage needs a tracker.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -47,7 +48,8 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
     results = summarise(evaluation, timings)
     outcomes = judge(params.registration.gate, results)
     lineage = _lineage(files, card)
-    tracker = Tracker.open(params.registration.experiment, files.root / "mlflow")
+    identity = _identity(params, files, lineage)
+    tracker = Tracker.open(params.registration.experiment, files.root / "mlflow", identity)
     with tracker.run(run_name(params), tags=_tags(params, card, outcomes) | lineage) as run:
         _log_settings(run, params, timings)
         _log_data(run, files, card, params.dataset.name)
@@ -59,6 +61,18 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
         run.flush()
         registered = _register_dataset(tracker, run, params, files, card, outcomes, lineage)
     write_json(out, {**registered, "gate": [outcome.as_dict() for outcome in outcomes]})
+    if tracker.attempt:
+        tracker.attempt.complete()
+
+
+def _identity(params: PipelineParams, files: Workspace, lineage: Mapping[str, str]) -> str:
+    """SHA-256 of what is told: equal for two tries of one registration, and for no two pipeline runs."""
+    told = [files.timing(stage) for stage in TIMED_STAGES]
+    told += [files.evaluation, files.metrics, files.curves, files.ratio_curve, files.search_history, files.report]
+    digest = hashlib.sha256(params.model_dump_json().encode() + json.dumps(lineage, sort_keys=True).encode())
+    for path in told:
+        digest.update(hashlib.sha256(path.read_bytes() if path.is_file() else b"").digest())
+    return digest.hexdigest()
 
 
 def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:
@@ -68,6 +82,11 @@ def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:
     lineage = {"condensed.sha256": card["sha256"]}
     try:
         with Versions(files.root) as versions:
+            if altered := versions.altered():
+                raise DataError(
+                    f"{altered[0]} is not what dvc.lock says, altered on disk or in DVC's cache; remove it and run "
+                    "make demo, which looks through the cache, too"
+                )
             lineage["git.commit"] = versions.git_commit()
             if dvc_hash := versions.hash_of(files.condensed.relative_to(files.root)):
                 lineage["dvc.hash"] = dvc_hash
@@ -208,6 +227,8 @@ def _register_dataset(
     name, passed = model_name(params), all(outcome.passed for outcome in outcomes)
     tags = _tags(params, card, outcomes) | dict(lineage) | {"n_interactions": str(card["n_interactions"])}
     mlflow.set_tracking_uri(tracker.uri)
+    resumed = tracker.attempt is not None and tracker.attempt.resumed
+    versions = tracker.client.search_model_versions(f"run_id = '{run.id}'") if resumed else []
     # Unheard: it asks for type hints that it then rejects, and prints what the console says already.
     with mlflow.start_run(run_id=run.id), redirect_stderr(io.StringIO()):
         info = mlflow.pyfunc.log_model(
@@ -217,7 +238,7 @@ def _register_dataset(
             pip_requirements=[f"{package}=={_version(package)}" for package in PACKAGES],
             metadata={"kind": "condensed-dataset", "sha256": card["sha256"]},
         )
-        created = mlflow.register_model(info.model_uri, name, tags=tags)
+        created = versions[0] if versions else mlflow.register_model(info.model_uri, name, tags=tags)
     tracker.client.update_model_version(name, created.version, description=_text(files.condensed / "card.md"))
     tracker.client.update_registered_model(name, f"Condensed sets of {params.dataset.name}, made by DConRec.")
     if passed:

@@ -61,8 +61,6 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
         run.flush()
         registered = _register_dataset(tracker, run, params, files, card, outcomes, lineage)
     write_json(out, {**registered, "gate": [outcome.as_dict() for outcome in outcomes]})
-    if tracker.attempt:
-        tracker.attempt.complete()
 
 
 def _identity(params: PipelineParams, files: Workspace, lineage: Mapping[str, str]) -> str:
@@ -228,17 +226,19 @@ def _register_dataset(
     tags = _tags(params, card, outcomes) | dict(lineage) | {"n_interactions": str(card["n_interactions"])}
     mlflow.set_tracking_uri(tracker.uri)
     resumed = tracker.attempt is not None and tracker.attempt.resumed
-    versions = tracker.client.search_model_versions(f"run_id = '{run.id}'") if resumed else []
-    # Unheard: it asks for type hints that it then rejects, and prints what the console says already.
-    with mlflow.start_run(run_id=run.id), redirect_stderr(io.StringIO()):
-        info = mlflow.pyfunc.log_model(
-            name="condensed",
-            python_model=str(Path(__file__).with_name("condensed_model.py")),
-            artifacts={"condensed": str(files.condensed)},
-            pip_requirements=[f"{package}=={_version(package)}" for package in PACKAGES],
-            metadata={"kind": "condensed-dataset", "sha256": card["sha256"]},
-        )
-        created = versions[0] if versions else mlflow.register_model(info.model_uri, name, tags=tags)
+    versions = list(tracker.client.search_model_versions(f"run_id = '{run.id}'")) if resumed else []
+    if not versions:
+        # Unheard: it asks for type hints that it then rejects, and prints what the console says already.
+        with mlflow.start_run(run_id=run.id), redirect_stderr(io.StringIO()):
+            info = mlflow.pyfunc.log_model(
+                name="condensed",
+                python_model=str(Path(__file__).with_name("condensed_model.py")),
+                artifacts={"condensed": str(files.condensed)},
+                pip_requirements=[f"{package}=={_version(package)}" for package in PACKAGES],
+                metadata={"kind": "condensed-dataset", "sha256": card["sha256"]},
+            )
+            versions = [mlflow.register_model(info.model_uri, name, tags=tags)]
+    created = versions[0]
     tracker.client.update_model_version(name, created.version, description=_text(files.condensed / "card.md"))
     tracker.client.update_registered_model(name, f"Condensed sets of {params.dataset.name}, made by DConRec.")
     if passed:

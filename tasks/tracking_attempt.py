@@ -1,7 +1,8 @@
-"""The note of an attempt to tell MLflow something: cut off and tried again, it goes on with its own runs.
+"""The note of the last attempt to tell MLflow something: tried again, it goes on with its own runs.
 
 What is told lies in files on disk and so waits there as long as no server answers. The note says which attempt carries
-the runs that exist already, so that the next try fills those and leaves nothing twice.
+the runs that exist already, so that the next try fills those and leaves nothing twice, wherever the last one was cut
+off: after its last word to MLflow, too, but before DVC knew of it.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from dconrec_core.atomic import write_json
 
 TAG = "dconrec.attempt"
-NOTE = "unfinished.json"
+NOTE = "attempt.json"
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,15 @@ class Attempt:
 
     Args:
         id: Value of the tag.
-        note: File that says so until the attempt is complete.
         resumed: Whether an earlier process began it.
     """
 
     id: str
-    note: Path
     resumed: bool
 
     @classmethod
     def begin(cls, home: Path, identity: str) -> "Attempt":
-        """The attempt that was cut off, if it was to tell the same; else a new one, noted before anything is sent.
+        """The last attempt, if it was to tell the same; else a new one, noted before anything is sent.
 
         Args:
             home: Folder for the note.
@@ -39,14 +38,10 @@ class Attempt:
         """
         note = home / NOTE
         if (found := _read(note)).get("identity") == identity and found.get("id"):
-            return cls(found["id"], note, resumed=True)
-        attempt = cls(uuid.uuid4().hex, note, resumed=False)
+            return cls(found["id"], resumed=True)
+        attempt = cls(uuid.uuid4().hex, resumed=False)
         write_json(note, {"identity": identity, "id": attempt.id})
         return attempt
-
-    def complete(self) -> None:
-        """Everything arrived, and it is written where: the next attempt is another one."""
-        self.note.unlink(missing_ok=True)
 
 
 def _read(note: Path) -> dict[str, str]:

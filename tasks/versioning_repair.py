@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 from dvc.lock import make_lock
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from dconrec_core.atomic import write_text
+from dconrec_core.atomic import write_json, write_text
 from tasks.versioning import told
 
 LOCKFILE = "dvc.lock"
@@ -20,7 +21,7 @@ def repair(root: Path) -> list[str]:
     """Put right what a killed process cut off; what DVC has written to its end is left alone.
 
     ``dvc.lock`` comes back as Git has it, or is removed: the stages that it no longer knows of then come back from
-    DVC's cache of runs. A table of locks that cannot be read is removed under the lock that guards it.
+    DVC's cache of runs. From its table of locks go the processes that have ended; one that cannot be read goes whole.
 
     Returns:
         What was put right, in words.
@@ -77,10 +78,25 @@ def _table_of_locks(root: Path) -> list[str]:
         return []
     with told(root), make_lock(str(path.with_name("rwlock.lock"))):
         try:
-            readable = isinstance(json.loads(path.read_bytes()), dict)
-        except ValueError:
-            readable = False
-        if readable:
+            table, written = json.loads(path.read_bytes()), path.stat().st_mtime
+            kept = {
+                "write": {file: one for file, one in table.get("write", {}).items() if _holds(one, written)},
+                "read": {
+                    file: left for file, all_ in table.get("read", {}).items() if (left := _holding(all_, written))
+                },
+            }
+        except (ValueError, TypeError, KeyError, AttributeError):
+            path.unlink()
+            return ["DVC's table of locks was cut off and is removed"]
+        if kept == {"write": {}, "read": {}} | table:
             return []
-        path.unlink()
-        return ["DVC's table of locks was cut off and is removed"]
+        write_json(path, kept)
+        return ["DVC's table of locks named processes that have ended"]
+
+
+def _holds(entry: dict[str, Any], written: float) -> bool:
+    """Whether the process of an entry may be the one that wrote it, and not a later one of the same number."""
+    try:
+        return psutil.Process(int(entry["pid"])).create_time() <= written + 1
+    except psutil.NoSuchProcess:
+        return False

@@ -79,11 +79,11 @@ def _table_of_locks(root: Path) -> list[str]:
     with told(root), make_lock(str(path.with_name("rwlock.lock"))):
         try:
             table, written = json.loads(path.read_bytes()), path.stat().st_mtime
+            writers, readers = table.get("write", {}), table.get("read", {})
+            left = {file: [one for one in entries if _holds(one, written)] for file, entries in readers.items()}
             kept = {
-                "write": {file: one for file, one in table.get("write", {}).items() if _holds(one, written)},
-                "read": {
-                    file: left for file, all_ in table.get("read", {}).items() if (left := _holding(all_, written))
-                },
+                "write": {file: entry for file, entry in writers.items() if _holds(entry, written)},
+                "read": {file: entries for file, entries in left.items() if entries},
             }
         except (ValueError, TypeError, KeyError, AttributeError):
             path.unlink()

@@ -51,6 +51,6 @@ def _holder() -> str:
     """The process that wrote the note, in brackets; nothing where there is no note to read."""
     try:
         note = json.loads(HOLDER.read_text(encoding="utf-8"))
-        return f" (process {note['pid']} since {note['since']}: {note['command'][:120]})"
-    except (OSError, ValueError, KeyError, TypeError):
+        return f" (process {note['pid']} since {note['since']}: {' '.join(note['command'].split())[:120]})"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""

@@ -58,18 +58,20 @@ def _committed(root: Path) -> bytes | None:
 
 
 def _is_whole(content: bytes) -> bool:
-    """Whether it is a lock file to its last line."""
+    """Whether it is a lock file to its last line; one that lacks whole stages at its end is, too."""
     try:
         document: Any = YAML(typ="safe").load(content.decode())
     except (YAMLError, UnicodeDecodeError, ValueError):
         return False
     stages = document.get("stages") if isinstance(document, dict) and "schema" in document else None
-    return isinstance(stages, dict) and all(_is_entry(entry) for entry in stages.values())
+    return content.endswith(b"\n") and isinstance(stages, dict) and all(map(_is_entry, stages.values()))
 
 
 def _is_entry(entry: Any) -> bool:
     outs = entry.get("outs") if isinstance(entry, dict) and "cmd" in entry else None
-    return isinstance(outs, list) and all(isinstance(out, dict) and {"path", "md5"} <= out.keys() for out in outs)
+    return isinstance(outs, list) and all(
+        isinstance(out, dict) and {"path", "md5", "size"} <= out.keys() for out in outs
+    )
 
 
 def _table_of_locks(root: Path) -> list[str]:

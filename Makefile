@@ -17,8 +17,8 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo repro report select ui test test-fast check lint format typecheck docs headline bench-quality bench-ablation \
-  bench-ceiling bench-held-out bench-select bench-speed bench-scale bench-profile peers wheel clean
+.PHONY: help env demo repro report select ui gc test test-fast check lint format typecheck docs headline bench-quality bench-ablation \
+  bench-ceiling bench-held-out bench-select bench-speed bench-scale bench-profile bench-faults peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ select: env ## rank models and settings on the condensed set and on full data (m
 
 ui: env ## the MLflow and Prefect pages, in the foreground until Ctrl-C
 	@$(BIN)/python -m flows.ui
+
+# KEEP=20 keeps more; YES=1 removes.
+gc: env ## list what old runs left and nothing needs; with YES=1 remove it
+	@$(BIN)/python -m flows.cleanup $(if $(KEEP),--keep $(KEEP)) $(if $(YES),--yes)
 
 test: env lint typecheck ## everything: lint, types, the whole suite with coverage
 	@$(BIN)/python -m pytest -p no:cacheprovider --cov --cov-report=term --cov-fail-under=90
@@ -96,6 +100,9 @@ bench-scale: env ## time and memory at ML-20M's size (minutes)
 
 bench-select: env ## choosing on 0.5 % and 5 % of MovieLens-1M beside choosing on all of it, on the files in DATA (hours)
 	@$(BIN)/python -m benchmarks.selection --data $(DATA)
+
+bench-faults: env ## kills, full disks, lost servers, damaged inputs: break the pipeline and start it again (an hour)
+	@$(BIN)/python -m benchmarks.faults
 
 bench-profile: env ## where the engines' time goes, one table each (a minute)
 	@$(BIN)/python -m benchmarks.profile --data $(DATA)

@@ -123,6 +123,8 @@ class Life:
     root: Path
     bench: Bench
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    store: str = "mlflow/mlflow.db"
+    """Where MLflow remembers, from ``root``."""
 
     def variables(self, **settings: str) -> dict[str, str]:
         """The environment of its commands; the mark finds whatever they leave running."""
@@ -223,7 +225,7 @@ class Life:
 
     def databases(self) -> list[Path]:
         """SQLite files of MLflow and Prefect."""
-        found = [self.root / "mlflow/mlflow.db", self.root / ".prefect/prefect.db"]
+        found = [self.root / self.store, self.root / ".prefect/prefect.db"]
         return [path for path in found if path.is_file()]
 
     def end_faults(self) -> list[str]:
@@ -248,7 +250,8 @@ class Life:
 
     def tracking_faults(self) -> list[str]:
         """What MLflow lacks of an undisturbed run, or holds twice."""
-        ours, theirs = tracked(self.root), tracked(self.bench.reference.root)
+        theirs = tracked(self.bench.reference.root / "mlflow/mlflow.db")
+        ours = tracked(self.root / self.store)
         return [f"MLflow: {name} {ours[name]}, not {theirs[name]}" for name in theirs if ours[name] != theirs[name]]
 
 
@@ -263,9 +266,8 @@ def finish(process: subprocess.Popen[str], seconds: float = MINUTES) -> Done:
         return Done(124, f"{text}\nhung for {seconds:.0f} s")
 
 
-def tracked(root: Path) -> dict[str, Any]:
-    """How much MLflow remembers: runs by state, metrics with all their steps, versions."""
-    path = root / "mlflow/mlflow.db"
+def tracked(path: Path) -> dict[str, Any]:
+    """How much a store of MLflow remembers: runs by state, metrics with all their steps, versions."""
     if not path.is_file():
         return {"runs": [], "metrics": 0, "versions": 0}
     with sqlite3.connect(path) as database:

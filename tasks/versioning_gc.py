@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from dvc.repo import Repo
@@ -47,7 +48,19 @@ def unneeded_objects(root: Path, keep: int, hashes: Collection[str]) -> list[Unn
                 continue  # in no cache, or altered: nothing is known of what it held
         objects = [path for path in Path(cache.path).glob("[0-9a-f][0-9a-f]/*") if path.is_file()]
     unused = [path for path in objects if path.parent.name + path.name not in names]
-    return [of_paths("objects of DVC's cache", unused), of_paths("entries of DVC's cache of runs", old)]
+    return [of_paths("objects of DVC's cache", unused), _entries(old)]
+
+
+def _entries(old: list[Path]) -> Unneeded:
+    files = of_paths("entries of DVC's cache of runs", old)
+
+    def remove() -> None:
+        files.remove()
+        for folder in {path.parent for path in old}:
+            if not any(folder.iterdir()):  # DVC stumbles over an empty one
+                folder.rmdir()
+
+    return replace(files, remove=remove)
 
 
 def _by_stage(runs: Path) -> dict[str, list[Path]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from dconrec_core.atomic import write_json, write_text
 from tasks.versioning import told
 
 LOCKFILE = "dvc.lock"
+ENTRY = re.compile(r"[0-9a-f]{64}")
+"""Name of an entry of DVC's cache of runs."""
 
 
 def repair(root: Path) -> list[str]:
@@ -22,6 +25,7 @@ def repair(root: Path) -> list[str]:
 
     ``dvc.lock`` comes back as Git has it, or is removed: the stages that it no longer knows of then come back from
     DVC's cache of runs. From its table of locks go the processes that have ended; one that cannot be read goes whole.
+    From its cache of runs go folders without an entry, which DVC would stumble over.
 
     Returns:
         What was put right, in words.
@@ -31,7 +35,7 @@ def repair(root: Path) -> list[str]:
     """
     if "DVC_STAGE" in os.environ:  # DVC is at work, and has just read both
         return []
-    return [*_lockfile(root), *_table_of_locks(root)]
+    return [*_lockfile(root), *_table_of_locks(root), *_cache_of_runs(root)]
 
 
 def _lockfile(root: Path) -> list[str]:
@@ -102,3 +106,22 @@ def _holds(entry: dict[str, Any], written: float) -> bool:
         return psutil.Process(int(entry["pid"])).create_time() <= written + 1
     except psutil.NoSuchProcess:
         return False
+
+
+def _cache_of_runs(root: Path) -> list[str]:
+    folders = [path for path in (root / ".dvc/cache/runs").glob("*/*") if path.is_dir()]
+    if not any(_half_entries(folder) for folder in folders):
+        return []
+    with told(root), make_lock(str(root / ".dvc/tmp/lock")):
+        for folder in folders:
+            for path in _half_entries(folder):
+                path.unlink() if path.is_file() else path.rmdir()
+            if folder.is_dir() and _half_entries(folder):  # nothing is left in it
+                folder.rmdir()
+    return ["an entry of DVC's cache of runs was cut off and is removed"]
+
+
+def _half_entries(folder: Path) -> list[Path]:
+    """Files that were to be renamed to an entry; the folder itself where it holds nothing."""
+    inner = list(folder.iterdir())
+    return [path for path in inner if not ENTRY.fullmatch(path.name)] if inner else [folder]

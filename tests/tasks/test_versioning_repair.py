@@ -64,3 +64,21 @@ def test_a_later_process_of_the_same_number_holds_nothing_and_a_running_one_does
         versions.commit("first")
     os.utime(table, (1, 1))  # written before this process began
     assert repair(finished) == ["DVC's table of locks named processes that have ended"]
+
+
+def test_an_entry_of_the_cache_of_runs_that_is_cut_off_does_not_block(finished: Path):
+    [entry] = (finished / ".dvc/cache/runs").glob("*/*/*")
+    before = entry.read_bytes()
+    (finished / "first.txt").unlink()
+    (finished / "dvc.lock").unlink()
+    for name in ("", ".kTfF2.tmp"):
+        entry.unlink(missing_ok=True)
+        if name:
+            (entry.parent / name).write_bytes(before[:9])
+        assert repair(finished) == ["an entry of DVC's cache of runs was cut off and is removed"]
+        assert not entry.parent.exists()
+        with Versions(finished) as versions:
+            assert not versions.restore("first")
+            run_first(finished, versions)
+        assert entry.read_bytes() == before
+        (finished / "dvc.lock").unlink()

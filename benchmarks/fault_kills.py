@@ -15,6 +15,8 @@ STAGES = {
 """Each with an output whose rename makes it visible."""
 TORN = ("split", "condense", "report")
 """Stages after which DVC is killed while it rewrites its own file in place."""
+HALF = ("validate", "pretrain", "evaluate")
+"""Stages after which DVC is killed while it adds to its cache of runs."""
 POINTS = ("computing", "writing", "committing")
 LONGEST = {"pretrain": 4.0, "condense": 4.0, "evaluate": 3.0, "register": 6.0, "validate": 3.0}
 """Seconds after which a kill is likely to be too late."""
@@ -29,6 +31,8 @@ def kill_at(driver: str, point: str, stage: str, lot: random.Random) -> Kill:
         return {"arm": began, "at": rf"os\.rename .*{STAGES[stage]}"}
     if driver == "dvc":
         began = rf"run .*flows\.stage {stage}"
+    if stage in HALF:
+        return {"arm": began, "at": r"write .*\.dvc/cache/runs/"}
     return {"arm": began, "at": r"write .*dvc\.lock$", "torn": stage in TORN}
 
 

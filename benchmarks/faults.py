@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Try what is missing and print a line a case."""
     parser = ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument(
-        "--only", default="", help="cases with this in their name; the others' rows are left as they are"
+        "--only", nargs="*", help="cases with one of these in their names; the others' rows are left as they are"
     )
     parser.add_argument("--folder", type=Path, help="for the projects that are broken; a temporary one by default")
     options = parser.parse_args(arguments)

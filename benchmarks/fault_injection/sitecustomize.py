@@ -3,8 +3,9 @@
 Python imports it before anything else. It says and does nothing unless one of these variables is set:
 
 ``FAULT_KILL``   JSON: once an event matches ``arm``, the ``nth`` event that matches ``at`` ends the whole process group
-                 with SIGKILL, before it takes place, or ``delay`` seconds later. ``torn`` first empties the file that
-                 the event opens for writing, as a kill right after that would leave it.
+                 with SIGKILL, before it takes place, or ``delay`` seconds later, but before an event that matches
+                 ``latest``. ``torn`` first empties the file that the event opens for writing, as a kill right after
+                 that would leave it.
 ``FAULT_CLOCK``  Seconds that ``time.time`` is off.
 """
 
@@ -35,14 +36,19 @@ def _text(event: str, arguments: tuple[Any, ...]) -> str | None:
 
 
 class _Kill:
-    def __init__(self, arm: str, at: str, nth: int = 1, delay: float = 0.0, torn: bool = False) -> None:
+    def __init__(
+        self, arm: str, at: str, nth: int = 1, delay: float = 0.0, latest: str = "", torn: bool = False
+    ) -> None:
         self.arm, self.at = re.compile(arm), re.compile(at)
+        self.latest = re.compile(latest) if latest else None
         self.left, self.delay, self.torn = nth, delay, torn
         self.armed = not arm
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.left <= 0 or (text := _text(event, arguments)) is None:
+        if (self.left <= 0 and not self.latest) or (text := _text(event, arguments)) is None:
             return
+        if self.left <= 0 and self.latest and self.latest.search(text):
+            _end()
         if not self.armed:
             self.armed = bool(self.arm.search(text))
         if self.armed and self.at.search(text):

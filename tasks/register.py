@@ -43,6 +43,7 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
         DataError: A file of a stage before is missing.
         TrackingError: MLflow does not answer.
     """
+    _require_unaltered(files)
     card, evaluation = _json(files.condensed / "card.json"), _json(files.evaluation)
     timings = {stage: _json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
     results = summarise(evaluation, timings)
@@ -73,6 +74,22 @@ def _identity(params: PipelineParams, files: Workspace, lineage: Mapping[str, st
     return digest.hexdigest()
 
 
+def _require_unaltered(files: Workspace) -> None:
+    """Nothing is registered that is not what ``dvc.lock`` says; without Git and DVC nobody can tell."""
+    from tasks.versioning import VersioningError, Versions
+
+    try:
+        with Versions(files.root) as versions:
+            altered = versions.altered()
+    except VersioningError:
+        return
+    if altered:
+        raise DataError(
+            f"{altered[0]} is not what dvc.lock says, altered on disk or in DVC's cache; remove it and run "
+            "make demo, which looks through the cache, too"
+        )
+
+
 def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:
     """Which bytes and which code this is, for Git and DVC; without them (a test, a copied folder) the SHA-256 alone."""
     from tasks.versioning import VersioningError, Versions
@@ -80,11 +97,6 @@ def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:
     lineage = {"condensed.sha256": card["sha256"]}
     try:
         with Versions(files.root) as versions:
-            if altered := versions.altered():
-                raise DataError(
-                    f"{altered[0]} is not what dvc.lock says, altered on disk or in DVC's cache; remove it and run "
-                    "make demo, which looks through the cache, too"
-                )
             lineage["git.commit"] = versions.git_commit()
             if dvc_hash := versions.hash_of(files.condensed.relative_to(files.root)):
                 lineage["dvc.hash"] = dvc_hash

@@ -17,9 +17,9 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo repro report select ui serve deploy status stop test test-fast check lint format typecheck docs \
-  headline paper-table bench-quality bench-ablation bench-ceiling bench-convergence bench-held-out bench-select bench-speed \
-  bench-scale bench-profile peers wheel clean
+.PHONY: help env demo repro report select ui serve deploy status stop gc test test-fast check lint format typecheck docs \
+  headline paper-table bench-quality bench-ablation bench-ceiling bench-convergence bench-faults bench-held-out \
+  bench-select bench-speed bench-scale bench-profile peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,7 @@ demo: env ## condense MovieLens-100K end to end, show the result and where to lo
 	@$(BIN)/python -m flows.pipeline
 
 repro: env ## the same job stage by stage with DVC, without Prefect
+	@$(BIN)/python -m flows.repair
 	@$(BIN)/dvc repro
 
 report: env ## bring results/report.html up to date
@@ -62,6 +63,10 @@ status: env ## what is served, runs and waits; when each deployment runs next an
 
 stop: env ## end what `make serve` or `make ui` started, also after a kill
 	@$(BIN)/python -m flows.halt
+
+# KEEP=20 keeps more; YES=1 removes.
+gc: env ## list what old runs left and nothing needs; with YES=1 remove it
+	@$(BIN)/python -m flows.cleanup $(if $(KEEP),--keep $(KEEP)) $(if $(YES),--yes)
 
 test: env lint typecheck ## everything: lint, types, the whole suite with coverage
 	@$(BIN)/python -m pytest -p no:cacheprovider --cov --cov-report=term --cov-fail-under=90
@@ -116,6 +121,9 @@ bench-scale: env ## time and memory at ML-20M's size (minutes)
 
 bench-select: env ## choosing on 0.5 % and 5 % of MovieLens-1M beside choosing on all of it, on the files in DATA (hours)
 	@$(BIN)/python -m benchmarks.selection --data $(DATA)
+
+bench-faults: env ## kills, full disks, lost servers, damaged inputs: break the pipeline and start it again (an hour)
+	@$(BIN)/python -m benchmarks.faults
 
 bench-profile: env ## where the engines' time goes, one table each (a minute)
 	@$(BIN)/python -m benchmarks.profile --data $(DATA)

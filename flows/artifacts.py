@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import cast
 from uuid import UUID
 
+from httpx import HTTPError
+from prefect import get_client
 from prefect.artifacts import (
     create_link_artifact,
     create_progress_artifact,
@@ -19,6 +22,8 @@ from tasks.workspace import Workspace
 
 UPDATE_SECONDS = 3.0
 """Between two updates, each of which is a request to the server."""
+SERVER_SECONDS = 60
+"""For a server to come back."""
 
 
 class ProgressBar:
@@ -46,11 +51,13 @@ class ProgressBar:
 
     def _update(self, share_of_stage: float) -> None:
         self._updated = time.monotonic()
-        update_progress_artifact(self._id, progress=100 * (self._done + share_of_stage) / self._total)
+        with suppress(HTTPError):  # a server that is away for a moment is no reason to end a training
+            update_progress_artifact(self._id, progress=100 * (self._done + share_of_stage) / self._total)
 
 
 def publish_results(rows: Sequence[Sequence[str]], files: Workspace) -> None:
     """The table of results, and links to the report, to MLflow's run and to the registered set."""
+    _wait_for_server()
     create_table_artifact(
         table=[dict(zip(HEADER, row, strict=True)) for row in rows],
         key="results",
@@ -70,6 +77,7 @@ def publish_results(rows: Sequence[Sequence[str]], files: Workspace) -> None:
 
 def publish_selection(rows: Sequence[Mapping[str, str]], files: Workspace) -> None:
     """The table of configurations and a link to the page."""
+    _wait_for_server()
     create_table_artifact(
         table=[dict(row) for row in rows],
         key="selection",
@@ -90,3 +98,12 @@ def publish_comparison(rows: Sequence[Mapping[str, str]]) -> None:
 def link_comparison(link: str) -> None:
     """A link to MLflow's page with every cell."""
     create_link_artifact(link=link, link_text="every cell in MLflow (while make ui runs)", key="comparison-page")
+
+
+def _wait_for_server() -> None:
+    """Let a server that is just being restarted come back; one that stays away is the next request's to report."""
+    with get_client(sync_client=True) as client:
+        for _ in range(SERVER_SECONDS):
+            if client.api_healthcheck() is None:
+                return
+            time.sleep(1)

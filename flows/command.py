@@ -8,12 +8,14 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 
+from flows.alone import alone
 from flows.console import hush
 from flows.env import ROOT
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
 from flows.params import parse_changes, read_params
 from flows.states import STOPPED
 from tasks.versioning import Versions
+from tasks.versioning_repair import repair
 from tasks.workspace import Workspace
 
 
@@ -37,7 +39,10 @@ def command(
         changes = parse_changes(arguments)
         read_params(Path(), changes)  # before a server is started for nothing
         Versions(Path()).close()
-        state = flow(changes or None, return_state=True)
+        with alone():  # two first runs would start two servers on one fresh database
+            for repaired in repair(Path()):
+                print(repaired, file=sys.stderr)
+            state = flow(changes or None, return_state=True)
         if state.is_completed():
             print(summary(Workspace()))
             print(f"\n{state.message}")

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from flows.env import PARAMS_FILE
 from tasks.params import PipelineParams
 
 PRESETS = "presets"
+MOST_VALUES, DEEPEST = 100_000, 50
+"""Of a ``params.yaml``; far more than anyone writes."""
 
 
 def read_params(root: Path, changes: Mapping[str, Any] | None = None) -> PipelineParams:
@@ -156,6 +159,8 @@ def _parse(text: str) -> Any:
         raise ConfigError(f"{PARAMS_FILE}{place}: {problem}; check indentation, colons and quotes there") from None
     except YAMLError as error:
         raise ConfigError(f"{PARAMS_FILE} is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{PARAMS_FILE} nests too deeply to be read; check its brackets") from None
     if not isinstance(document, dict):
         raise ConfigError(
             f"{PARAMS_FILE} holds {'nothing' if document is None else 'no keys'}; docs/params.md shows one"
@@ -165,17 +170,25 @@ def _parse(text: str) -> Any:
 
 def _validate(document: Mapping[str, Any]) -> PipelineParams:
     try:
-        return PipelineParams.model_validate(_plain(document))
+        return PipelineParams.model_validate(_plain(document, Counter()))
     except ValidationError as error:
         raise ConfigError(f"{PARAMS_FILE}: {explain(error, '', PipelineParams)}") from None
 
 
-def _plain(value: Any) -> Any:
-    """Without ruamel's own kinds of number, string and mapping, so that a message shows the value as it was written."""
+def _plain(value: Any, seen: Counter[str], depth: int = 0) -> Any:
+    """Without ruamel's own kinds of number, string and mapping, so that a message shows the value as it was written.
+
+    Anchors and aliases are unfolded, and a few lines of them can stand for more than fits into memory.
+    """
+    seen["values"] += 1
+    if seen["values"] > MOST_VALUES or depth > DEEPEST:
+        raise ConfigError(
+            f"{PARAMS_FILE} unfolds to more than {MOST_VALUES} values or {DEEPEST} levels; check its anchors"
+        )
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, seen, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, seen, depth + 1) for item in value]
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)

@@ -29,6 +29,7 @@ from flows.states import STOPPED, TIMED_OUT, UNREACHABLE, failed
 from tasks.naming import run_name
 from tasks.params import PipelineParams
 from tasks.versioning import Versions
+from tasks.versioning_repair import repair
 from tasks.workspace import Workspace
 
 FRESH, RESTORED = "Fresh", "Restored"
@@ -129,6 +130,7 @@ def pipeline(changes: dict[str, Any] | None = None) -> State[Any]:
     """
     try:
         with alone(), Versions(Path()) as versions:
+            repair(Path())  # a worker starts here, and not with a command
             if changes:
                 write_changes(Path(), changes)
             return _run_stages(Job(read_params(Path()), versions))

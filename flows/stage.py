@@ -7,6 +7,7 @@ from pathlib import Path
 from dconrec_core.errors import ConfigError
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import suggest
+from flows.alone import alone
 from flows.console import Console
 from flows.env import ROOT
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
         stage = BY_NAME[arguments[0]]
         os.chdir(ROOT)  # so that messages name paths as the project does
         params = read_params(Path())
-        with Console(total=1) as console:
+        with alone(), Console(total=1) as console:
             console.begin(stage.name, stage.job)
             files = Workspace()
             run(stage, params, files, RunOptions(params.seed, params.device, "", console.epoch, files.checkpoints))

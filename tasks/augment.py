@@ -10,6 +10,7 @@ from dconrec_core.data.io import read_part, write_pool
 from dconrec_core.models.store import load_model
 from dconrec_core.options import RunOptions
 from tasks.params import AugmentParams
+from tasks.reading import readable
 
 
 def augment(params: AugmentParams, split: Path, teacher: Path, out: Path, options: RunOptions) -> None:
@@ -22,7 +23,9 @@ def augment(params: AugmentParams, split: Path, teacher: Path, out: Path, option
         out: Folder for ``pool.parquet`` and ``pool.json``.
         options: Listener.
     """
-    train, model = read_part(split, "train"), load_model(teacher)
+    train = read_part(split, "train")
+    with readable(f"the teacher in {teacher}", "run the pretrain stage again", TypeError, ValueError):
+        model = load_model(teacher)
     pool = build_pool(model.score, train, params.pseudo_ratio, params.min_pseudo, options.named("candidate pool"))
     per_user = pool.interactions.user_degree - train.user_degree
     with atomic_folder(out) as folder:

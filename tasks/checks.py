@@ -6,6 +6,7 @@ table is remembered in the checks file and shown in the report.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pandas as pd
@@ -68,7 +69,8 @@ def rows_suite(frame: pd.DataFrame, rating_range: tuple[float, float] | None, no
         rule = f"be from {low:g} to {high:g}" if rating_range else "be finite"
         checks.append(_between(RATING, low, high, "warning", rule, "see dataset.config.rating_range"))
     if TIMESTAMP in frame:
-        hint = "see dataset.config.timestamp_unit: are they milliseconds?"
+        today = datetime.fromtimestamp(now, UTC).date()
+        hint = f"see dataset.config.timestamp_unit: are they milliseconds? or is the clock here wrong ({today})?"
         checks.append(_between(TIMESTAMP, 0, now, "warning", "be from 1970 to now, not in the future", hint))
     if PART in frame:
         checks.append(_one_of(PART, PARTS, "warning", "be train, valid or test", "see dataset.config.part"))

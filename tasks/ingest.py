@@ -8,6 +8,7 @@ from dconrec_core.data.io import write_table
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from tasks.params import Component
+from tasks.reading import readable
 
 
 def ingest(params: Component, out: Path, cache: Path, options: RunOptions) -> None:
@@ -24,7 +25,9 @@ def ingest(params: Component, out: Path, cache: Path, options: RunOptions) -> No
         DataError: It cannot be had or read.
     """
     entry = lookup(DATASETS, params.name, "dataset.name")
-    table = entry.build(entry.configure("dataset.config", params.config)).load(cache, options)
+    loader = entry.build(entry.configure("dataset.config", params.config))
+    with readable(f"dataset {params.name!r}", "its files are damaged, or not the published ones: get them again"):
+        table = loader.load(cache, options)
     with atomic_folder(out) as folder:
         write_table(folder / "ratings.parquet", table.frame)
         if table.items is not None:

@@ -3,6 +3,7 @@
 All is read from the files of the stages before, so both drivers leave the same and no other stage needs a tracker.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -42,12 +43,14 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
         DataError: A file of a stage before is missing.
         TrackingError: MLflow does not answer.
     """
+    _require_unaltered(files)
     card, evaluation = _json(files.condensed / "card.json"), _json(files.evaluation)
     timings = {stage: _json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
     results = summarise(evaluation, timings)
     outcomes = judge(params.registration.gate, results)
     lineage = _lineage(files, card)
-    tracker = Tracker.open(params.registration.experiment, files.root / "mlflow")
+    identity = _identity(params, files, lineage)
+    tracker = Tracker.open(params.registration.experiment, files.root / "mlflow", identity)
     with tracker.run(run_name(params), tags=_tags(params, card, outcomes) | lineage) as run:
         _log_settings(run, params, timings)
         _log_data(run, files, card, params.dataset.name)
@@ -59,6 +62,32 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
         run.flush()
         registered = _register_dataset(tracker, run, params, files, card, outcomes, lineage)
     write_json(out, {**registered, "gate": [outcome.as_dict() for outcome in outcomes]})
+
+
+def _identity(params: PipelineParams, files: Workspace, lineage: Mapping[str, str]) -> str:
+    """SHA-256 of what is told: equal for two tries of one registration, and for no two pipeline runs."""
+    told = [files.timing(stage) for stage in TIMED_STAGES]
+    told += [files.evaluation, files.metrics, files.curves, files.ratio_curve, files.search_history, files.report]
+    digest = hashlib.sha256(params.model_dump_json().encode() + json.dumps(lineage, sort_keys=True).encode())
+    for path in told:
+        digest.update(hashlib.sha256(path.read_bytes() if path.is_file() else b"").digest())
+    return digest.hexdigest()
+
+
+def _require_unaltered(files: Workspace) -> None:
+    """Nothing is registered that is not what ``dvc.lock`` says; without Git and DVC nobody can tell."""
+    from tasks.versioning import VersioningError, Versions
+
+    try:
+        with Versions(files.root) as versions:
+            altered = versions.altered()
+    except VersioningError:
+        return
+    if altered:
+        raise DataError(
+            f"{altered[0]} is not what dvc.lock says, altered on disk or in DVC's cache; remove it and run "
+            "make demo, which looks through the cache, too"
+        )
 
 
 def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:
@@ -208,16 +237,20 @@ def _register_dataset(
     name, passed = model_name(params), all(outcome.passed for outcome in outcomes)
     tags = _tags(params, card, outcomes) | dict(lineage) | {"n_interactions": str(card["n_interactions"])}
     mlflow.set_tracking_uri(tracker.uri)
-    # Unheard: it asks for type hints that it then rejects, and prints what the console says already.
-    with mlflow.start_run(run_id=run.id), redirect_stderr(io.StringIO()):
-        info = mlflow.pyfunc.log_model(
-            name="condensed",
-            python_model=str(Path(__file__).with_name("condensed_model.py")),
-            artifacts={"condensed": str(files.condensed)},
-            pip_requirements=[f"{package}=={_version(package)}" for package in PACKAGES],
-            metadata={"kind": "condensed-dataset", "sha256": card["sha256"]},
-        )
-        created = mlflow.register_model(info.model_uri, name, tags=tags)
+    resumed = tracker.attempt is not None and tracker.attempt.resumed
+    versions = list(tracker.client.search_model_versions(f"run_id = '{run.id}'")) if resumed else []
+    if not versions:
+        # Unheard: it asks for type hints that it then rejects, and prints what the console says already.
+        with mlflow.start_run(run_id=run.id), redirect_stderr(io.StringIO()):
+            info = mlflow.pyfunc.log_model(
+                name="condensed",
+                python_model=str(Path(__file__).with_name("condensed_model.py")),
+                artifacts={"condensed": str(files.condensed)},
+                pip_requirements=[f"{package}=={_version(package)}" for package in PACKAGES],
+                metadata={"kind": "condensed-dataset", "sha256": card["sha256"]},
+            )
+            versions = [mlflow.register_model(info.model_uri, name, tags=tags)]
+    created = versions[0]
     tracker.client.update_model_version(name, created.version, description=_text(files.condensed / "card.md"))
     tracker.client.update_registered_model(name, f"Condensed sets of {params.dataset.name}, made by DConRec.")
     if passed:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ import pandas as pd
 from filelock import FileLock
 
 from dconrec_core.errors import DConRecError
+from tasks.tracking_attempt import TAG, Attempt
+from tasks.tracking_store import make_store
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 for noisy in ("mlflow", "mlflow.store.db.utils"):
@@ -22,6 +23,7 @@ warnings.filterwarnings("ignore", module=r"mlflow\..*")
 
 from mlflow import MlflowClient, MlflowException  # noqa: E402  (after its voice is lowered)
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
+from requests import RequestException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 SQLITE = "sqlite:///"
@@ -58,9 +60,11 @@ class Tracker:
     uri: str
     client: MlflowClient
     experiment_id: str
+    attempt: Attempt | None = None
+    _begun: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, experiment: str, home: Path) -> "Tracker":
+    def open(cls, experiment: str, home: Path, identity: str | None = None) -> "Tracker":
         """Connect to ``MLFLOW_TRACKING_URI`` (a SQLite file in ``home`` by default) and find or make the experiment.
 
         A fresh SQLite file is broken for good when two processes initialise it at once, hence the lock.
@@ -69,21 +73,37 @@ class Tracker:
             experiment: Its name.
             home: Folder for database, artifacts and lock where the variable is not set. Artifacts always lie beside the
                 database, also when this is a temporary copy of the project and the database is not.
+            identity: Of all that will be told, where an attempt that is cut off shall be gone on with.
         """
         uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"{SQLITE}{home.resolve() / 'mlflow.db'}")
         local = uri.startswith(SQLITE)
         place = Path(uri.removeprefix(SQLITE)).resolve().parent if local else home
         place.mkdir(parents=True, exist_ok=True)
         with told(uri), FileLock(place / ".init.lock"):
+            if local:
+                make_store(Path(uri.removeprefix(SQLITE)).resolve())
             client = MlflowClient(uri)
             found = client.get_experiment_by_name(experiment)
             if found and found.lifecycle_stage == "deleted":
                 client.restore_experiment(found.experiment_id)
-            if found:
-                return cls(uri, client, found.experiment_id)
-            artifacts = (place / "artifacts").as_uri() if local else None  # a server knows where its artifacts belong
-            experiment_id = client.create_experiment(experiment, artifact_location=artifacts)
-        return cls(uri, client, experiment_id)
+            # A server knows where its artifacts belong.
+            artifacts = (place / "artifacts").as_uri() if local else None
+            experiment_id = (
+                found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifacts)
+            )
+        tracker = cls(uri, client, experiment_id)
+        if identity is not None:
+            tracker.attempt = Attempt.begin(place, f"{identity} {uri} {experiment_id}")
+            tracker._begun = tracker._runs_of(tracker.attempt)
+        return tracker
+
+    def _runs_of(self, attempt: Attempt) -> dict[tuple[str, str], str]:
+        """Runs that the attempt made before it was cut off, by name and parent."""
+        if not attempt.resumed:
+            return {}
+        with told(self.uri):
+            runs = self.client.search_runs([self.experiment_id], f"tags.`{TAG}` = '{attempt.id}'", max_results=BATCH)
+        return {(run.info.run_name or "", run.data.tags.get("mlflow.parentRunId", "")): run.info.run_id for run in runs}
 
     @contextmanager
     def run(self, name: str, parent: "Run | None" = None, tags: Mapping[str, str] | None = None) -> Iterator["Run"]:
@@ -91,24 +111,51 @@ class Tracker:
         all_tags = {"mlflow.source.name": "dconrec", "mlflow.source.type": "PROJECT", **(tags or {})}
         if parent:
             all_tags["mlflow.parentRunId"] = parent.id
+        if self.attempt:
+            all_tags[TAG] = self.attempt.id
         with told(self.uri):
-            info = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags).info
-            run = Run(self.client, info.run_id)
+            run = self._begin(name, parent, all_tags)
             try:
                 yield run
                 run.flush()
-            except BaseException:
-                self.client.set_terminated(run.id, "FAILED")
+            except BaseException as error:
+                if not _no_answer(error):  # a server that is away would be waited for once more
+                    self.client.set_terminated(run.id, "FAILED")
                 raise
             self.client.set_terminated(run.id, "FINISHED")
+
+    def _begin(self, name: str, parent: "Run | None", tags: dict[str, str]) -> "Run":
+        begun = self._begun.get((name, parent.id if parent else ""))
+        if begun is None:
+            info = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info
+        else:
+            self.client.update_run(begun, status="RUNNING")
+            info = self.client.get_run(begun).info
+            self.client.log_batch(begun, tags=[RunTag(key, value) for key, value in tags.items()])
+        return Run(self.client, info.run_id, info.start_time)
+
+
+def _no_answer(error: BaseException) -> bool:
+    """Whether the network is behind it, as ``requests`` says it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, RequestException):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 @dataclass
 class Run:
-    """One run; metrics wait until ``flush``, since single ones cost a request each."""
+    """One run; metrics wait until ``flush``, since single ones cost a request each.
+
+    They carry the time at which the run began: MLflow keeps a metric of the same step, time and value once, so sending
+    them again changes nothing.
+    """
 
     client: MlflowClient
     id: str
+    started: int
     _waiting: list[Metric] = field(default_factory=list)
 
     def params(self, params: Mapping[str, Any]) -> None:
@@ -122,9 +169,8 @@ class Run:
 
     def metrics(self, metrics: Mapping[str, Any], step: int = 0) -> None:
         """Numbers of one step; what is missing or NaN is left out."""
-        now = int(time.time() * 1000)
         self._waiting += [
-            Metric(metric_name(name), float(value), now, step)
+            Metric(metric_name(name), float(value), self.started, step)
             for name, value in metrics.items()
             if isinstance(value, (int, float)) and not pd.isna(value)
         ]

@@ -32,6 +32,8 @@ from tasks.checks_page import checks_page
 from tasks.params import ChecksParams
 
 N_EXAMPLES = 3
+LONGEST_CELL = 100
+"""Of an example, in characters: it must fit into one line."""
 
 
 @dataclass(frozen=True)
@@ -271,4 +273,6 @@ def _json(value: Any) -> Any:
     if pd.isna(value):
         return None
     plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, str) and len(plain) > LONGEST_CELL:
+        return f"{plain[:LONGEST_CELL]}…"
     return plain if isinstance(plain, int | str) or (isinstance(plain, float) and np.isfinite(plain)) else str(plain)

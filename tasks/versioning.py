@@ -1,17 +1,26 @@
-"""What DVC knows: whether a stage is stale and why, its outputs in the cache, its commit. The only importer of DVC."""
+"""What DVC knows: whether a stage is stale and why, its outputs in the cache, its commit.
 
+Only it and its neighbours ``tasks/versioning_*.py`` import DVC.
+"""
+
+import hashlib
 import logging
 import os
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import DvcException
+from dvc.exceptions import CollectCacheError, DvcException
 from dvc.lock import LockError
+from dvc.output import Output
 from dvc.repo import Repo
 from dvc.scm import SCMError
-from dvc.stage.cache import RunCacheNotFoundError
+from dvc.stage import Stage
+from dvc.stage.cache import RunCacheNotFoundError, _can_hash
+from dvc_objects.errors import ObjectFormatError
 
 from dconrec_core.errors import DConRecError
 
@@ -29,7 +38,7 @@ class Versions:
 
     def __init__(self, root: Path) -> None:
         logging.getLogger("dvc").setLevel(logging.ERROR)  # the console says the same in its own words
-        place = root.resolve()
+        place = self._root = root.resolve()
         if not (root / ".dvc").is_dir():
             raise VersioningError(
                 f"{place} is not a DVC project, so nothing can tell what is stale; "
@@ -59,20 +68,65 @@ class Versions:
 
         Direct reasons alone: ask stage by stage, in order, after the ones before are done.
         """
-        with _told():
+        with told(self._root):
             status = self._repo.status(targets=[stage])
         return [reason for entry in status.get(stage, []) for reason in _words(entry)]
 
     def restore(self, stage: str) -> bool:
-        """Check out outputs that an earlier run with the same inputs left in the cache; False where none did."""
-        with _told(), self._repo.lock:
+        """Check out outputs that an earlier run with the same inputs left in the cache; False where none did.
+
+        DVC trusts what its cache holds under a name. An object whose content is not what its name says is removed, and
+        said, and the stage runs again.
+        """
+        with told(self._root), self._repo.lock:
             self._repo._reset()
+            if altered := self._remove_altered(self._repo.stage.collect(stage)[0]):
+                print(f"{stage}: {len(altered)} altered objects removed from {altered[0].parents[1]}", file=sys.stderr)
             try:
                 self._repo.stage_cache.restore(self._repo.stage.collect(stage)[0])
             except RunCacheNotFoundError:
                 return False
         self.commit(stage)
         return True
+
+    def _remove_altered(self, stage: Stage) -> list[Path]:
+        """Remove objects of the cache that ``stage`` could be restored from and that are not what they are called.
+
+        It leaves the dependencies of the object ``stage`` as they are now on disk.
+        """
+        cache, stage_cache = self._repo.cache.local, self._repo.stage_cache
+        stage.save_deps()
+        stages = [stage]
+        if _can_hash(stage) and (entry := stage_cache._load(stage)):
+            stages.append(stage_cache._create_stage(entry, wdir=stage.wdir))
+        try:
+            oids = {o.value for one in stages for used in one.get_used_objs().values() for o in used if o.value}
+        except (CollectCacheError, ObjectFormatError):
+            return []
+        altered = []
+        for oid in sorted(oids):
+            path = Path(cache.oid_to_path(oid))
+            if path.is_file() and _md5(path) != oid.removesuffix(".dir"):
+                path.unlink()
+                altered.append(path)
+        return altered
+
+    def altered(self) -> list[Path]:
+        """Outputs whose bytes are not what ``dvc.lock`` says; those of which it or the cache says nothing are left out.
+
+        DVC itself goes by size and time of change, and takes what it checks out from its cache for what it asked for.
+        """
+        with told(self._root):
+            outs = [out for out in self._repo.index.outs if out.hash_info and out.use_cache]
+            return [path for out in outs for path, md5 in self._contents(out) if path.is_file() and _md5(path) != md5]
+
+    def _contents(self, out: Output) -> Iterator[tuple[Path, str]]:
+        """Each file of an output, relative to the project, with the MD5 it must have."""
+        path = Path(out.fs_path).relative_to(self._repo.root_dir)
+        if not out.hash_info.isdir:
+            yield self._root / path, str(out.hash_info.value)
+        elif tree := out.get_obj():
+            yield from ((self._root / path.joinpath(*key), str(info.value)) for key, _, info in tree)
 
     def commit(self, stage: str) -> None:
         """Remember what lies on disk as the outputs of ``stage``; call it after success only.
@@ -81,12 +135,12 @@ class Versions:
         """
         if "DVC_STAGE" in os.environ:
             return
-        with _told():
+        with told(self._root):
             self._repo.commit(stage, force=True)
 
     def hash_of(self, path: Path) -> str | None:
         """DVC's hash of an output as ``dvc.lock`` has it, ``….dir`` for a folder; None before its first commit."""
-        with _told():
+        with told(self._root):
             for out in self._repo.index.outs:
                 if Path(out.fs_path) == (Path(self._repo.root_dir) / path):
                     return str(out.hash_info.value) if out.hash_info else None
@@ -94,18 +148,18 @@ class Versions:
 
     def metrics_of(self, revision: str) -> dict[str, Any]:
         """What ``dvc metrics show`` has for a commit or an experiment, of all files in one; empty where it has none."""
-        with _told():
+        with told(self._root):
             shown = self._repo.metrics.show(revs=[revision]).get(revision, {}).get("data", {})
         return {key: value for file in shown.values() for key, value in file.get("data", {}).items()}
 
     def set_local(self, section: str, option: str, value: str) -> None:
         """Set an option of DVC in ``.dvc/config.local``, which Git does not track."""
-        with _told(), self._repo.config.edit("local") as config:
+        with told(self._root), self._repo.config.edit("local") as config:
             config.setdefault(section, {})[option] = value
 
     def git_commit(self) -> str:
         """The commit that is checked out, and whether anything was changed since."""
-        with _told():
+        with told(self._root):
             commit = str(self._git.get_rev())
             return f"{commit} (changed)" if self._git.is_dirty() else commit
 
@@ -124,13 +178,29 @@ def _words(entry: str | Mapping[str, Any]) -> Iterator[str]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told(root: Path) -> Iterator[None]:
     """DVC's errors as ours."""
     try:
         yield
     except LockError as error:
         raise VersioningError(
-            "DVC is busy in this folder: another dvc command or pipeline runs; wait for it"
+            f"DVC is busy in this folder: another dvc command or pipeline{_holder(root, error)} runs; wait for it"
         ) from error
     except DvcException as error:
         raise VersioningError(f"dvc: {' '.join(str(error).split())}") from error
+
+
+def _holder(root: Path, error: LockError) -> str:
+    """Who keeps DVC busy, in brackets: what the error says of a stage's files, or what the lock of the whole says."""
+    if blockers := re.findall(r"\(PID (\d+)\): (.*)", str(error)):
+        return f" (process {blockers[0][0]}: {blockers[0][1]})"
+    try:
+        pid = int((root / ".dvc/tmp/lock").read_text())
+    except (OSError, ValueError):
+        return ""
+    return f" (process {pid})"
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

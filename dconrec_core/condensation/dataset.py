@@ -21,7 +21,7 @@ from dconrec_core.condensation.card import SCHEMA_VERSION, Card, make_card, rend
 from dconrec_core.data.io import read_table, write_table
 from dconrec_core.errors import DataError
 from dconrec_core.registry import explain
-from dconrec_core.types import Budget, CondensedDataset, Interactions
+from dconrec_core.types import Budget, CondensedDataset, Interactions, int32_ids
 
 TABLES = ("interactions.parquet", "users.parquet", "items.parquet")
 CARD = "card.json"
@@ -142,12 +142,16 @@ def read_condensed(folder: Path) -> CondensedDataset:
     missing = {"user", "item", "observed", "keep_prob"} - set(table.columns)
     if missing:
         raise DataError(f"{folder / TABLES[0]} has no column {sorted(missing)[0]!r}")
+    try:
+        users, items = (int32_ids(name, table[name].to_numpy()) for name in ("user", "item"))
+        interactions = Interactions(users, items, card.n_users, card.n_items)
+        observed, keep_prob = table["observed"].to_numpy(bool), table["keep_prob"].to_numpy(np.float32)
+    except (DataError, ValueError, TypeError) as error:
+        raise DataError(f"{folder / TABLES[0]}: {error}; it is no condensed set") from None
     return CondensedDataset(
-        interactions=Interactions(
-            table["user"].to_numpy(np.int32), table["item"].to_numpy(np.int32), card.n_users, card.n_items
-        ),
-        observed=table["observed"].to_numpy(bool),
-        keep_prob=table["keep_prob"].to_numpy(np.float32),
+        interactions=interactions,
+        observed=observed,
+        keep_prob=keep_prob,
         budget=Budget(card.budget),
         condenser=card.condenser,
         config=card.config,

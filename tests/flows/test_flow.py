@@ -143,4 +143,4 @@ def test_two_flows_in_one_folder_do_not_meet(run, tmp_path):
     with FileLock(lock):
         result = run(Versions("a"), stage("a", lambda: None))
     assert result.state.name == "Stopped"
-    assert "another pipeline runs in this folder" in result.state.message
+    assert "another pipeline works in this folder" in result.state.message

@@ -1,5 +1,6 @@
 """A DVC project of two small stages: what the flow asks of it."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -127,3 +128,38 @@ def test_a_busy_dvc_and_a_broken_dvc_yaml_are_one_line(project, monkeypatch):
         with pytest.raises(VersioningError, match=r"dvc\.yaml") as error:
             versions.reasons("first")
         assert "\n" not in str(error.value)
+
+
+def flip(path):
+    """Another first byte; size, mode and times stay, as when a disk fails."""
+    status, content = path.stat(), path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    path.chmod(status.st_mode)
+
+
+def test_an_altered_object_of_the_cache_is_removed_and_not_believed(project, capsys):
+    with Versions(project) as versions:
+        run_first(project, versions)
+        (project / "first.txt").unlink()
+        [stored] = [path for path in (project / ".dvc/cache/files").rglob("*") if path.is_file()]
+        flip(stored)
+        assert not versions.restore("first")
+        assert "first: 1 altered objects removed" in capsys.readouterr().err
+        assert not stored.exists()
+        run_first(project, versions)
+        assert stored.read_text() == "WORDS\n"
+
+
+def test_an_output_that_is_not_what_the_lock_file_says_is_found(project):
+    with Versions(project) as versions:
+        run_first(project, versions)
+        (project / "second").mkdir()
+        (project / "second/first.txt").write_text("WORDS\n")
+        versions.commit("second")
+    with Versions(project) as versions:
+        assert versions.altered() == []
+        for path in (project / "first.txt", project / "second/first.txt"):
+            flip(path)
+        assert versions.altered() == [project / "first.txt", project / "second/first.txt"]

@@ -1,0 +1,128 @@
+"""``python -m flows.cleanup [--keep N] [--yes]``: list what old runs left and nothing needs; ``--yes`` removes it.
+
+Never touched: what ``dvc.lock``, the last N commits, tags and experiments need; versions with an alias or the tag
+``keep``, and their runs; downloads; anything on a DVC remote.
+"""
+
+import argparse
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+from dconrec_core.errors import ConfigError
+from flows.alone import alone
+from flows.env import ROOT
+from flows.failure import USER_ERRORS, one_line
+from flows.params import read_params
+from tasks.retention import Unneeded, old_checkpoints
+from tasks.workspace import Workspace
+
+KEEP = 10
+FLOWS = "dconrec"
+"""How the names of our flows begin."""
+PAGE = 200
+
+
+def unneeded(files: Workspace, keep: int) -> list[Unneeded]:
+    """Everything that may go."""
+    from tasks.tracking_gc import old_runs
+    from tasks.versioning_gc import unneeded_objects
+
+    params = read_params(files.root)
+    experiments = (params.registration.experiment, params.select.experiment)
+    runs = old_runs(os.environ["MLFLOW_TRACKING_URI"], experiments, keep)
+    return [
+        *runs.unneeded(),
+        *unneeded_objects(files.root, keep, runs.kept_hashes),
+        old_checkpoints(files.checkpoints, keep),
+        old_flow_runs(keep),
+    ]
+
+
+def old_flow_runs(keep: int) -> Unneeded:
+    """All but the last ``keep`` flow runs of each of our flows that have ended; their logs go with them."""
+    from prefect import get_client
+    from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter
+    from prefect.client.schemas.objects import TERMINAL_STATES
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    ended = FlowRunFilter.model_validate({"state": {"type": {"any_": list(TERMINAL_STATES)}}})
+    old = []
+    if "PREFECT_API_URL" in os.environ or _own_database().is_file():  # else there is no server to start for nothing
+        with get_client(sync_client=True) as client:
+            flows = client.read_flows(flow_filter=FlowFilter(name=FlowFilterName(like_=FLOWS)))
+            for flow in flows:
+                runs, page = [], [None]
+                while page:
+                    page = client.read_flow_runs(
+                        flow_filter=FlowFilter.model_validate({"id": {"any_": [flow.id]}}),
+                        flow_run_filter=ended,
+                        sort=FlowRunSort.END_TIME_DESC,
+                        limit=PAGE,
+                        offset=len(runs),
+                    )
+                    runs += page
+                old += [run.id for run in runs[keep:] if run is not None]
+
+    def remove() -> None:
+        with get_client(sync_client=True) as client:
+            for one in old:
+                client.delete_flow_run(one)
+        if old and "PREFECT_API_URL" not in os.environ:
+            _drop_orphans(_own_database())
+
+    return Unneeded("flow runs of Prefect", len(old), 0, remove)
+
+
+def _own_database() -> Path:
+    return Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+
+
+def _drop_orphans(database: Path) -> None:
+    """Logs, artifacts and events of runs that are gone; a server that runs all the time does it by itself."""
+    with sqlite3.connect(database, timeout=60) as connection:
+        for table in ("log", "artifact"):
+            connection.execute(
+                f"DELETE FROM {table} WHERE flow_run_id IS NOT NULL AND flow_run_id NOT IN (SELECT id FROM flow_run)"
+            )
+        for table in ("events", "event_resources"):
+            connection.execute(f"DELETE FROM {table} WHERE occurred < (SELECT MIN(start_time) FROM flow_run)")
+    with sqlite3.connect(database, timeout=60) as connection:
+        connection.execute("VACUUM")
+
+
+def table(found: list[Unneeded]) -> str:
+    """One line a kind."""
+    lines = [f"{one.count:>8,}  {one.what}, {one.size / 1e6:.1f} MB" for one in found]
+    return "\n".join([*lines, f"{'':>8}  together {sum(one.size for one in found) / 1e6:.1f} MB and rows of databases"])
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code 0 when it is listed, and removed where that was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m flows.cleanup", description=__doc__)
+    parser.add_argument("--keep", type=int, default=KEEP, help=f"how many of each; {KEEP} by default")
+    parser.add_argument("--yes", action="store_true", help="remove what is listed")
+    options = parser.parse_args(arguments)
+    os.chdir(ROOT)
+    try:
+        if options.keep < 1:
+            raise ConfigError(f"--keep is {options.keep}; the least is 1, the state that is in use")
+        with alone():
+            found = unneeded(Workspace(), options.keep)
+            print(table(found))
+            if not options.yes:
+                print("nothing is removed yet; make gc YES=1 (or --yes) removes it")
+                return 0
+            for one in found:
+                if one.count:
+                    one.remove()
+            print("removed")
+    except USER_ERRORS as error:
+        print(one_line(error), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""The note of the last attempt to tell MLflow something: tried again, it goes on with its own runs.
+
+What is told lies in files on disk and so waits there as long as no server answers. The note says which attempt carries
+the runs that exist already, so that the next try fills those and leaves nothing twice, wherever the last one was cut
+off: after its last word to MLflow, too, but before DVC knew of it.
+"""
+
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from dconrec_core.atomic import write_json
+
+TAG = "dconrec.attempt"
+NOTE = "attempt.json"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt, named by a tag that all of its runs carry.
+
+    Args:
+        id: Value of the tag.
+        resumed: Whether an earlier process began it.
+    """
+
+    id: str
+    resumed: bool
+
+    @classmethod
+    def begin(cls, home: Path, identity: str) -> "Attempt":
+        """The last attempt, if it was to tell the same; else a new one, noted before anything is sent.
+
+        Args:
+            home: Folder for the note.
+            identity: Equal for equal content and store.
+        """
+        note = home / NOTE
+        if (found := _read(note)).get("identity") == identity and found.get("id"):
+            return cls(found["id"], resumed=True)
+        attempt = cls(uuid.uuid4().hex, resumed=False)
+        write_json(note, {"identity": identity, "id": attempt.id})
+        return attempt
+
+
+def _read(note: Path) -> dict[str, str]:
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

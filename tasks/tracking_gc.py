@@ -1,0 +1,142 @@
+"""Runs and versions of MLflow that are old, that nobody chose and that nothing refers to."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlparse
+
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+from mlflow.entities import ViewType
+from mlflow.entities.model_registry import ModelVersion
+
+from tasks.retention import Unneeded, size_of
+from tasks.tracking import SQLITE, TrackingError, told
+
+PAGE = 1000
+KEEP_TAG = "keep"
+"""A version or a run that carries it stays, whatever its value."""
+
+
+@dataclass
+class OldRuns:
+    """What may go from one store.
+
+    Args:
+        uri: The store.
+        versions: Registered versions.
+        runs: Runs with their nested ones.
+        models: Ids of the models that those runs logged.
+        kept_hashes: DVC's hashes of the sets that the versions which stay are of.
+    """
+
+    uri: str
+    versions: list[ModelVersion] = field(default_factory=list)
+    runs: list[MlflowRun] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    kept_hashes: set[str] = field(default_factory=set)
+
+    def unneeded(self) -> list[Unneeded]:
+        """For the list of what goes; removing the runs removes the versions first."""
+        return [
+            Unneeded("registered versions", len(self.versions), 0, lambda: None),
+            Unneeded("runs of MLflow", len(self.runs), sum(map(size_of, self._folders())), self.remove),
+        ]
+
+    def _folders(self) -> list[Path]:
+        """Where their artifacts lie, on this disk."""
+        folders = [_local(run.info.artifact_uri).parent for run in self.runs]
+        return [*folders, *(folder.parent / "models" / model for folder in folders[:1] for model in self.models)]
+
+    def remove(self) -> None:
+        """Remove them: for good from a local database, else as MLflow's own page does, for ``mlflow gc`` to finish."""
+        client = MlflowClient(self.uri)
+        with told(self.uri):
+            for version in self.versions:
+                client.delete_model_version(version.name, version.version)
+            for model in self.models:
+                client.delete_logged_model(model)
+            for run in self.runs:
+                client.delete_run(run.info.run_id)
+        if self.uri.startswith(SQLITE) and self.runs:
+            ids = ",".join(run.info.run_id for run in self.runs)
+            options = ["--backend-store-uri", self.uri, "--tracking-uri", self.uri, "--run-ids", ids]
+            options += ["--logged-model-ids", ",".join(self.models)] if self.models else []
+            done = subprocess.run([sys.executable, "-m", "mlflow", "gc", *options], capture_output=True, text=True)
+            if done.returncode:
+                said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+                raise TrackingError(f"mlflow gc at {self.uri}: {said}; the runs are marked as deleted, run it again")
+            for folder in self._folders():  # mlflow gc leaves them, empty or not
+                shutil.rmtree(folder, ignore_errors=True)
+            with sqlite3.connect(self.uri.removeprefix(SQLITE)) as database:
+                database.execute("VACUUM")
+
+
+def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
+    """Versions beyond the last ``keep`` of each registered model, and runs beyond the last ``keep`` of each experiment.
+
+    A version with an alias or the tag ``keep`` stays, and so does the run that a version which stays came from.
+
+    Args:
+        uri: The store; a SQLite file that does not exist has none.
+        experiments: Names of the experiments that are ours.
+        keep: See above.
+
+    Raises:
+        TrackingError: MLflow does not answer.
+    """
+    found = OldRuns(uri)
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
+        return found
+    client = MlflowClient(uri)
+    with told(uri):
+        ids = [e.experiment_id for name in experiments if (e := client.get_experiment_by_name(name))]
+        runs = {run.info.run_id: run for one in ids for run in _runs(client, one)}
+        stays = set()
+        for model in client.search_registered_models():
+            versions = client.search_model_versions(f"name = '{model.name}'", max_results=PAGE)
+            newest_first = sorted(versions, key=lambda version: int(version.version), reverse=True)
+            chosen = {str(number) for number in model.aliases.values()}
+            for place, version in enumerate(newest_first):
+                is_ours = version.run_id in runs
+                if not is_ours or place < keep or str(version.version) in chosen or KEEP_TAG in version.tags:
+                    stays.add(version.run_id)
+                    found.kept_hashes |= {version.tags["dvc.hash"]} if "dvc.hash" in version.tags else set()
+                else:
+                    found.versions.append(version)
+        for one in ids:
+            ours = [run for run in runs.values() if run.info.experiment_id == one]
+            top = sorted((r for r in ours if not _parent(r)), key=lambda run: run.info.start_time, reverse=True)
+            old = [r for r in top[keep:] if r.info.run_id not in stays and KEEP_TAG not in r.data.tags]
+            goes = {run.info.run_id for run in old}
+            found.runs += [run for run in ours if run.info.run_id in goes or _parent(run) in goes]
+        gone = {run.info.run_id for run in found.runs}
+        found.versions = [version for version in found.versions if version.run_id in gone]
+        if found.runs:
+            models = client.search_logged_models(ids, max_results=PAGE)
+            found.models = [model.model_id for model in models if model.source_run_id in gone]
+    return found
+
+
+def _runs(client: MlflowClient, experiment: str) -> list[MlflowRun]:
+    runs: list[MlflowRun] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs([experiment], "", ViewType.ACTIVE_ONLY, PAGE, page_token=token or None)
+        runs += page
+        token = page.token or None
+    return runs
+
+
+def _parent(run: MlflowRun) -> str:
+    return str(run.data.tags.get("mlflow.parentRunId", ""))
+
+
+def _local(uri: str) -> Path:
+    """A folder on this disk; one that does not exist for any other place."""
+    parsed = urlparse(uri)
+    return Path(parsed.path) if parsed.scheme in ("", "file") else Path("/nonexistent/artifacts")

@@ -1,0 +1,103 @@
+"""What ``make gc`` may remove, and what must outlive it."""
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tasks.retention import old_checkpoints
+from tasks.tracking import SQLITE, Tracker
+from tasks.tracking_gc import old_runs
+from tasks.versioning import Versions
+from tasks.versioning_gc import unneeded_objects
+from tests.flows.project import git
+from tests.tasks.test_versioning import project as project
+from tests.tasks.test_versioning import template as template
+
+
+def test_the_newest_checkpoints_stay(tmp_path: Path):
+    for age, name in enumerate(("newest", "older", "oldest")):
+        (tmp_path / f"{name}.safetensors").write_text("x" * 10)
+        os.utime(tmp_path / f"{name}.safetensors", (1000 - age, 1000 - age))
+    found = old_checkpoints(tmp_path, 1)
+    assert (found.count, found.size) == (2, 20)
+    assert len(list(tmp_path.iterdir())) == 3  # it was asked, not told
+    found.remove()
+    assert [path.stem for path in tmp_path.iterdir()] == ["newest"]
+
+
+def night(project: Path, letter: str) -> str:
+    """One run of the first stage with another param; the hash of its output."""
+    (project / "params.yaml").write_text(f"letter: {letter}\n")
+    (project / "first.txt").write_text(f"{letter} made\n")
+    with Versions(project) as versions:
+        versions.commit("first")
+        return str(versions.hash_of(Path("first.txt")))
+
+
+def stored(project: Path) -> set[str]:
+    files = (project / ".dvc/cache/files/md5").glob("*/*")
+    return {path.parent.name + path.name for path in files}
+
+
+def test_objects_of_the_lock_file_the_last_runs_commits_and_versions_stay(project: Path):
+    committed = night(project, "a")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "a")
+    registered, old, older, last, current = (night(project, letter) for letter in "bcdef")
+    assert stored(project) == {committed, registered, old, older, last, current}
+    found = unneeded_objects(project, 2, {registered})
+    assert [one.count for one in found] == [2, 4]
+    assert found[0].size == 2 * len("c made\n")
+    for one in found:
+        one.remove()
+    assert stored(project) == {committed, registered, last, current}
+    with Versions(project) as versions:
+        (project / "params.yaml").write_text("letter: e\n")
+        assert versions.restore("first")
+        (project / "params.yaml").write_text("letter: c\n")
+        assert not versions.restore("first")
+    assert [one.count for one in unneeded_objects(project, 2, {registered})] == [0, 0]
+
+
+@pytest.mark.slow
+def test_versions_with_an_alias_or_a_tag_stay_with_their_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    uri = f"{SQLITE}{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    tracker = Tracker.open("ours", tmp_path)
+    Tracker.open("another's", tmp_path)
+    client: MlflowClient = tracker.client
+    client.create_registered_model("set")
+    (tmp_path / "file.json").write_text(json.dumps("x" * 1000))
+    for number in range(1, 7):
+        with tracker.run(f"night {number}") as run:
+            run.artifacts(tmp_path / "file.json")
+            with tracker.run(f"model of night {number}", parent=run) as nested:
+                nested.metrics({"ndcg": 0.5})
+        client.create_model_version("set", f"runs:/{run.id}/x", run.id, tags={"dvc.hash": f"hash {number}"})
+    client.set_registered_model_alias("set", "champion", "1")
+    client.set_model_version_tag("set", "2", "keep", "for the paper")
+    assert old_runs(uri, ["another's", "nobody's"], 1).runs == []
+    found = old_runs(uri, ["ours"], 2)
+    assert sorted(int(version.version) for version in found.versions) == [3, 4]
+    assert {run.info.run_name for run in found.runs} == {
+        f"{what}night {n}" for n in (3, 4) for what in ("", "model of ")
+    }
+    assert found.kept_hashes == {f"hash {number}" for number in (1, 2, 5, 6)}
+    assert found.unneeded()[1].size > 2 * 1000
+    found.remove()
+    assert sorted(int(v.version) for v in client.search_model_versions("name = 'set'")) == [1, 2, 5, 6]
+    assert len(client.search_runs([tracker.experiment_id])) == 8
+    assert len(list((tmp_path / "artifacts").glob("*/artifacts/file.json"))) == 4
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        assert database.execute("SELECT COUNT(*) FROM metrics").fetchone() == (4,)
+    again = old_runs(uri, ["ours"], 2)
+    assert (again.runs, again.versions) == ([], [])
+
+
+def test_a_store_that_was_never_made_has_nothing(tmp_path: Path):
+    assert old_runs(f"{SQLITE}{tmp_path / 'mlflow.db'}", ["ours"], 1).runs == []
+    assert not (tmp_path / "mlflow.db").exists()

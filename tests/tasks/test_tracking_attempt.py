@@ -1,0 +1,81 @@
+"""A registration that is cut off and tried again leaves each run, metric and version once."""
+
+from pathlib import Path
+
+import pytest
+
+from dconrec_core.atomic import write_text
+from tasks import register as module
+from tasks.tracking import SQLITE, Run, Tracker
+from tasks.tracking_attempt import Attempt
+from tasks.tracking_store import StoreError, make_store
+from tests.tasks.report_files import MODELS, fabricate
+from tests.tasks.test_register import params
+
+
+def test_the_same_content_goes_on_and_other_content_begins_anew(tmp_path: Path):
+    first = Attempt.begin(tmp_path, "content")
+    assert not first.resumed
+    assert Attempt.begin(tmp_path, "content") == Attempt(first.id, resumed=True)
+    other = Attempt.begin(tmp_path, "other")
+    assert not other.resumed
+    assert other.id != first.id
+    for cut in ("", "[1]", '{"identity": "other"}'):
+        (tmp_path / "attempt.json").write_text(cut)
+        assert not Attempt.begin(tmp_path, "other").resumed
+
+
+class CutOff(BaseException):
+    """As a kill: nothing behind it is run but what Python itself does."""
+
+
+@pytest.mark.slow
+def test_what_is_cut_off_anywhere_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{SQLITE}{tmp_path / 'mlflow.db'}")
+    files = fabricate(tmp_path, seeds=(0,))
+    write_text(files.condensed / "card.md", "# toy\n")
+    write_text(files.report, "<h1>report</h1>")
+    flush, left = Run.flush, iter([1, 4, 10**6])  # cut off in the first run, in the fourth, never
+
+    def some(run: Run) -> None:
+        nonlocal budget
+        budget -= 1
+        if budget <= 0:
+            raise CutOff
+        flush(run)
+
+    monkeypatch.setattr(Run, "flush", some)
+    for _ in range(2):
+        budget = next(left)
+        with pytest.raises(CutOff):
+            module.register(params(), files, files.registration)
+    budget = next(left)
+    written = module.write_json
+    monkeypatch.setattr(module, "write_json", lambda *_: (_ for _ in ()).throw(CutOff()))
+    with pytest.raises(CutOff):  # after the last word to MLflow
+        module.register(params(), files, files.registration)
+    monkeypatch.setattr(module, "write_json", written)
+    module.register(params(), files, files.registration)
+    client = Tracker.open("dconrec", tmp_path).client
+    runs = client.search_runs([client.get_experiment_by_name("dconrec").experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len({run.info.run_name for run in runs}) == len(runs) > len(MODELS) * 3
+    for run in runs:
+        for name in run.data.metrics:
+            steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
+            assert len(set(steps)) == len(steps), name
+    assert [version.version for version in client.search_model_versions("name = 'toy-condensed'")] in ([1], ["1"])
+
+
+@pytest.mark.slow
+def test_a_fresh_store_appears_whole_or_not_at_all(tmp_path: Path):
+    (tmp_path / "mlflow.db").touch()
+    with pytest.raises((StoreError, OSError)):
+        make_store(tmp_path / "mlflow.db/below a file")
+    (tmp_path / "mlflow.db").unlink()
+    make_store(tmp_path / "mlflow.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    before = (tmp_path / "mlflow.db").read_bytes()
+    assert before.startswith(b"SQLite format 3")
+    make_store(tmp_path / "mlflow.db")
+    assert (tmp_path / "mlflow.db").read_bytes() == before

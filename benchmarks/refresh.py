@@ -2,7 +2,8 @@
 
 The latest 1, 2 and 5 % of the interactions are the increment. The last champion is condensed, cold, from what was there
 before. Then all of it is condensed twice from one teacher: cold, and warm from that champion. Each set trains the same
-downstream model, with its settings for the dataset; both are measured on one test part.
+downstream model, with its settings for the dataset; all are measured on one test part. Splits are by time: a random one
+is dealt anew when data arrive, and an earlier set would have learned from what is now asked.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from dconrec_core.comparison import Trained, search, train_best
 from dconrec_core.condensation.synthetic_users import SyntheticUsersConfig
 from dconrec_core.condensation.warm import STEPS_SHARE, Earlier, WarmSyntheticUsers
 from dconrec_core.options import RunOptions
-from dconrec_core.splitting import random_split
+from dconrec_core.splitting import temporal_split
 from dconrec_core.types import Budget, CondensedDataset, Split
 
 COMMAND, CONDENSER = "make bench-refresh", "synthetic-users"
@@ -33,7 +34,7 @@ class Refresh:
     Args:
         dataset: Name of the source.
         share: Of the interactions that are new, the latest.
-        seed: Of the split, the teacher and the condensation.
+        seed: Of the teacher and the condensation.
         data: Folder of the files.
     """
 
@@ -44,9 +45,9 @@ class Refresh:
         everything = source.interactions
         new = np.zeros(len(everything), dtype=bool)
         new[np.argsort(source.timestamps, kind="stable")[len(new) - round(share * len(new)) :]] = True
-        before = random_split(everything.take(~new), 0.1, 0.1, seed)
+        before = temporal_split(everything.take(~new), source.timestamps[~new], 0.1, 0.1)
         champion, _ = Source(before, seed, Teaching()).condense(CONDENSER, self.ratio)
-        self.split: Split = random_split(everything, 0.1, 0.1, seed)
+        self.split: Split = temporal_split(everything, source.timestamps, 0.1, 0.1)
         self.now = Source(self.split, seed, Teaching())
         cold, seconds = self.now.condense(CONDENSER, self.ratio)
         started = perf_counter()
@@ -88,6 +89,7 @@ def cases(datasets: tuple[str, ...] = tuple(RATIOS)) -> Iterator[Row]:
                     yield {
                         "dataset": dataset,
                         "ratio": RATIOS[dataset],
+                        "split": "temporal",
                         "increment": share,
                         "seed": seed,
                         "downstream_model": model,

@@ -5,6 +5,7 @@ All is read from the files of the stages before, so both drivers leave the same 
 
 import io
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr
 from importlib.metadata import PackageNotFoundError, version
@@ -16,15 +17,16 @@ import pandas as pd
 from dconrec_core.atomic import write_json
 from dconrec_core.errors import DataError
 from tasks import tracked_figures
-from tasks.gate import Outcome, judge
+from tasks.gate import Outcome, judge, judge_files
+from tasks.model_registry import CHAMPION, Registry
 from tasks.naming import model_name, run_name
 from tasks.params import PipelineParams
+from tasks.rivals import compare, judge_rivals
 from tasks.summary import POPULARITY_RANKER, Result, summarise
 from tasks.tracked_data import data_inputs
 from tasks.tracking import DataInput, Run, Tracker
 from tasks.workspace import Workspace
 
-CHAMPION = "champion"
 TIMED_STAGES = ("pretrain", "condense", "evaluate")
 PACKAGES = ("mlflow", "pandas", "pyarrow")
 """What loading a registered dataset needs."""
@@ -45,9 +47,12 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
     card, evaluation = _json(files.condensed / "card.json"), _json(files.evaluation)
     timings = {stage: _json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
     results = summarise(evaluation, timings)
-    outcomes = judge(params.registration.gate, results)
-    lineage = _lineage(files, card)
     tracker = Tracker.open(params.registration.experiment, files.root / "mlflow")
+    registry = Registry(tracker, model_name(params))
+    outcomes = [*judge(params.registration.gate, results), *judge_files(files)]
+    if all(outcome.passed for outcome in outcomes):  # else the champion stays whatever they are worth beside each other
+        outcomes += _beside_champion(registry, params, files)
+    lineage = _lineage(files, card)
     with tracker.run(run_name(params), tags=_tags(params, card, outcomes) | lineage) as run:
         _log_settings(run, params, timings)
         _log_data(run, files, card, params.dataset.name)
@@ -57,8 +62,19 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
         _log_teacher(tracker, run, files, params)
         _log_files(run, files)
         run.flush()
-        registered = _register_dataset(tracker, run, params, files, card, outcomes, lineage)
+        registered = _register_dataset(registry, run, params, files, card, outcomes, lineage)
     write_json(out, {**registered, "gate": [outcome.as_dict() for outcome in outcomes]})
+
+
+def _beside_champion(registry: Registry, params: PipelineParams, files: Workspace) -> list[Outcome]:
+    """The rules that need a champion; none before the first."""
+    if registry.champion() is None:
+        return []
+    with tempfile.TemporaryDirectory(prefix="dconrec-") as scratch:
+        champion = Path(scratch) / "champion"
+        registry.fetch(champion)
+        gate = params.registration.gate
+        return judge_rivals(gate, compare(gate, files, champion, params.seed))
 
 
 def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:
@@ -90,7 +106,7 @@ def _tags(params: PipelineParams, card: Mapping[str, Any], outcomes: list[Outcom
 
 
 def _log_settings(run: Run, params: PipelineParams, timings: Mapping[str, Mapping[str, Any]]) -> None:
-    run.params(_flat(params.model_dump(exclude={"device", "select"})))  # how to run, and a flow of its own
+    run.params(_flat(params.model_dump(exclude={"device", "select", "refresh"})))  # how to run, and a flow of its own
     devices = {timing["device"] for timing in timings.values() if "device" in timing}
     run.tags({"device": ", ".join(sorted(devices)) or "unknown"})
 
@@ -195,7 +211,7 @@ def _log_files(run: Run, files: Workspace) -> None:
 
 
 def _register_dataset(
-    tracker: Tracker,
+    registry: Registry,
     run: Run,
     params: PipelineParams,
     files: Workspace,
@@ -205,7 +221,7 @@ def _register_dataset(
 ) -> dict[str, Any]:
     import mlflow
 
-    name, passed = model_name(params), all(outcome.passed for outcome in outcomes)
+    tracker, name = registry.tracker, registry.name
     tags = _tags(params, card, outcomes) | dict(lineage) | {"n_interactions": str(card["n_interactions"])}
     mlflow.set_tracking_uri(tracker.uri)
     # Unheard: it asks for type hints that it then rejects, and prints what the console says already.
@@ -220,8 +236,7 @@ def _register_dataset(
         created = mlflow.register_model(info.model_uri, name, tags=tags)
     tracker.client.update_model_version(name, created.version, description=_text(files.condensed / "card.md"))
     tracker.client.update_registered_model(name, f"Condensed sets of {params.dataset.name}, made by DConRec.")
-    if passed:
-        tracker.client.set_registered_model_alias(name, CHAMPION, created.version)
+    decision = _decide(registry, str(created.version), outcomes, approval=params.registration.approval)
     return {
         "experiment": params.registration.experiment,
         "experiment_id": tracker.experiment_id,
@@ -231,8 +246,23 @@ def _register_dataset(
         "version": str(created.version),
         "uri": f"models:/{name}/{created.version}",
         "sha256": card["sha256"],
-        CHAMPION: passed,
+        CHAMPION: decision == "promoted",
+        "decision": decision,
     }
+
+
+def _decide(registry: Registry, version: str, outcomes: list[Outcome], *, approval: bool) -> str:
+    """What the gate's outcomes mean for the version, written to it."""
+    refused = [f"{outcome.rule}: {outcome.reason}" for outcome in outcomes if not outcome.passed]
+    if refused:
+        registry.decide(version, "rejected", "; ".join(refused), "gate")
+        return "rejected"
+    reasons = "; ".join(f"{outcome.rule}: {outcome.reason}" for outcome in outcomes)
+    if approval:
+        registry.wait(version, reasons)
+        return "waiting"
+    registry.promote(version, reasons, "gate")
+    return "promoted"
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -84,6 +84,16 @@ class Versions:
         with _told():
             self._repo.commit(stage, force=True)
 
+    def add(self, path: Path) -> str:
+        """Make a file's present content a version of it, kept in the cache; its hash, as ``<file>.dvc`` has it.
+
+        Raises:
+            VersioningError: It is outside the project, or an output of a stage.
+        """
+        with _told():
+            (stage,) = self._repo.add(str(path))
+            return str(stage.outs[0].hash_info.value)
+
     def hash_of(self, path: Path) -> str | None:
         """DVC's hash of an output as ``dvc.lock`` has it, ``….dir`` for a folder; None before its first commit."""
         with _told():

@@ -94,7 +94,7 @@ class WarmSyntheticUsers(SyntheticUsers):
     def start(self, histories: Histories, size: tuple[int, int], rng: np.random.Generator) -> FloatArray:
         """Kept pairs by their keep-probability, the others below them by the taste of the like-minded real users."""
         earlier, n_users = self.earlier.histories, size[0]
-        rows, columns = earlier.users, np.searchsorted(self.items, earlier.items)
+        rows, columns = earlier.users, np.searchsorted(self.items, earlier.items).astype(np.int32)
         kept = rows < n_users
         rows, columns, probability = rows[kept], columns[kept], self.earlier.keep_prob[kept]
         logits = like_minded(histories, rows, columns, n_users) - 2.0

@@ -12,7 +12,7 @@ from tasks.naming import model_name
 
 
 def main(arguments: list[str]) -> int:
-    """Download ``models:/NAME@ALIAS``; exit code 1, and nothing written, where its SHA-256 is not the registered one."""
+    """Download ``models:/NAME@ALIAS``; exit code 1 and nothing written where its SHA-256 is another."""
     parser = argparse.ArgumentParser(prog="python -m flows.consume", description=__doc__)
     parser.add_argument("--name", help="registered model; the one of params.yaml by default")
     parser.add_argument("--alias", default="champion")

@@ -1,4 +1,4 @@
-"""The flow ``nightly``: append an increment, check it, run the pipeline from the champion on, let the gate or a person decide.
+"""The flow ``nightly``: append an increment, condense from the champion on, let the gate or a person decide.
 
 ``python -m flows.nightly [--increment FILE] [--approve] [KEY=VALUE ...]`` runs it in this process.
 """
@@ -105,8 +105,8 @@ def nightly(increment: str | None = None, approve: bool = False, changes: dict[s
 def _require_stable_split(params: PipelineParams) -> None:
     if params.split.strategy == "random":
         raise ConfigError(
-            "split.strategy is random, which an increment deals anew: the champion would be asked what it learned from; "
-            "set split.strategy: temporal"
+            "split.strategy is random, which an increment deals anew: the champion would be asked what it learned "
+            "from; set split.strategy: temporal"
         )
 
 

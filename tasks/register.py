@@ -97,6 +97,8 @@ def _tags(params: PipelineParams, card: Mapping[str, Any], outcomes: list[Outcom
         "dataset": params.dataset.name,
         "condenser": params.condense.name,
         "ratio": f"{params.condense.ratio:g}",
+        "source": params.teacher.name,
+        "downstream": ", ".join(params.evaluate.models),
         "seed": str(params.seed),
         "inductive": "yes" if card["inductive"] else "no",
         "users": "synthetic" if card["synthetic"] else "sampled" if card["inductive"] else "the source's",
@@ -141,7 +143,16 @@ def _log_results(
             }
         )
     qualities = [r.quality.mean for r in results if r.training_set == "condensed" and r.quality]
-    run.metrics({"quality": min(qualities) if qualities else None})  # one number to sort runs by: the worst model's
+    speed_ups = [r.speed_up for r in results if r.training_set == "condensed" and r.speed_up]
+    seconds = [timing["stage_seconds"] for timing in timings.values() if "stage_seconds" in timing]
+    run.metrics(
+        {  # what runs are sorted and compared by; of several downstream models the worst
+            "quality": min(qualities) if qualities else None,
+            "speed_up": min(speed_ups) if speed_ups else None,
+            "seconds": sum(seconds),
+            "memory_mb": max((timing.get("peak_rss_mb", 0.0) for timing in timings.values()), default=0.0) or None,
+        }
+    )
     run.metrics(
         {
             f"condensed/{key}": card.get(key)

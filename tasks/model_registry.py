@@ -128,7 +128,7 @@ class Registry:
     def by_alias(self, alias: str) -> ModelVersion | None:
         """The version an alias points to; None where there is none."""
         try:
-            return self.tracker.client.get_model_versionby_alias(self.name, alias)
+            return self.tracker.client.get_model_version_by_alias(self.name, alias)
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None

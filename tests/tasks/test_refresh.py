@@ -79,7 +79,7 @@ def test_drift_of_the_same_table_is_none():
 def test_other_columns_and_datasets_that_do_not_grow_are_named(home):
     with pytest.raises(DataError, match=r"another header than ratings\.csv"):
         grow(home, table(60, seed=1)[["item_id", "user_id", "rating"]])
-    with pytest.raises(ConfigError, match="dataset.name is ml-100k, which does not grow"):
+    with pytest.raises(ConfigError, match=r"dataset\.name is ml-100k, which does not grow"):
         append(Component(name="ml-100k"), RefreshParams(), home[1].root / "new.csv", home[1])
     with pytest.raises(DataError, match=r"gone\.csv does not exist"):
         append(home[0], RefreshParams(), home[1].root / "gone.csv", home[1])

@@ -19,6 +19,8 @@ from tasks.tracking import Tracker, told
 CHAMPION, CHALLENGER = "champion", "challenger"
 BEFORE = "champion.before"
 """Tag: the version that was champion when this one became it."""
+CONDENSED = "condensed"
+"""The artifact of a registered version that is the set."""
 SHA256 = "condensed.sha256"
 Decided = Literal["promoted", "rejected", "waiting", "declined", "rolled back", "restored"]
 
@@ -106,9 +108,8 @@ class Registry:
         uri = f"models:/{self.name}/{version.version}"
         with tempfile.TemporaryDirectory(prefix="dconrec-") as scratch:
             with told(self.tracker.uri):
-                folder = Path(
-                    download_artifacts(f"{uri}/artifacts/condensed", dst_path=scratch, tracking_uri=self.tracker.uri)
-                )
+                whole = download_artifacts(uri, dst_path=scratch, tracking_uri=self.tracker.uri)
+            folder = Path(whole) / "artifacts" / CONDENSED
             check_bytes(folder, version.tags.get(SHA256, ""), uri)
             with atomic_folder(out) as temporary:
                 shutil.copytree(folder, temporary, dirs_exist_ok=True)

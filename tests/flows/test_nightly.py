@@ -78,7 +78,7 @@ def test_a_person_decides(night, promote, act):
 def test_nobody_answers(night, monkeypatch):
     monkeypatch.setattr(night.module, "PATIENCE", 2)
     state = night.module.nightly(approve=True, return_state=True)
-    assert state.is_completed(), state.message
+    assert not state.is_completed()  # Prefect lets no run complete whose pause ran out
     assert night.written == [("decline", "7", "nobody answered in time", "gate")]
 
 

@@ -35,14 +35,14 @@ def registry(tmp_path_factory):
             made_up = Interactions.of([0, 0], [0, last], 1, 4)
             condensed = make_synthetic(made_up, train, Budget(2), condenser="toy", config=Nothing(), seed=0)
             items = pd.DataFrame({"item": np.arange(4), "item_id": np.arange(4) + 10})
-            card = write_condensed(root / f"set-{last}", condensed, dataset="toy", items=items)
+            card = write_condensed(root / f"{last}/condensed", condensed, dataset="toy", items=items)
             with tracker.run("toy") as run:
-                run.artifacts(root / f"set-{last}")
+                run.artifacts(root / f"{last}/condensed")
             with mlflow.start_run(run_id=run.id):
                 info = mlflow.pyfunc.log_model(
                     name="condensed",
                     python_model="tasks/condensed_model.py",
-                    artifacts={"condensed": str(root / f"set-{last}")},
+                    artifacts={"condensed": str(root / f"{last}/condensed")},
                     pip_requirements=["mlflow"],
                 )
             mlflow.register_model(info.model_uri, "toy", tags={SHA256: card.sha256})

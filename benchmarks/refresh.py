@@ -3,8 +3,8 @@
 The latest 1, 2 and 5 % of the interactions are the increment. The last champion is condensed, cold, from what was there
 before. Then all of it is condensed twice from one teacher: cold, and warm from that champion. Each set trains the same
 downstream model, with its settings for the dataset; all are measured on one test part. Splits are by time: a random one
-is dealt anew when data arrive, and an earlier set would have learned from what is now asked. Seconds are the processor's:
-they do not depend on what else the machine does.
+is dealt anew when data arrive, and an earlier set would have learned from what is now asked. Seconds are
+processor time, which other work on the machine leaves alone.
 """
 
 from collections.abc import Iterator

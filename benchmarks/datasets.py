@@ -53,10 +53,11 @@ def shaped_like_ml_20m(n_interactions: int) -> Interactions:
 
 def interactions(name: str, data: Path, threshold: float | None) -> Interactions:
     """The interactions of a registered dataset with its default settings, its files in ``data`` where it has any."""
-    return _prepared(name, data, threshold).interactions
+    return prepared(name, data, threshold).interactions
 
 
-def _prepared(name: str, data: Path, threshold: float | None) -> Prepared:
+def prepared(name: str, data: Path, threshold: float | None) -> Prepared:
+    """The same, with times and ids."""
     entry = DATASETS[name]
     folder = {"folder": data} if "folder" in entry.config_class.model_fields else {}
     raw = entry.build(entry.configure("data", folder)).load(CACHE, RunOptions())
@@ -69,9 +70,9 @@ def _rated(name: str) -> Callable[[Path, int], Split]:
 
 def _gowalla(data: Path, seed: int) -> Split:
     """Its own train and test; valid is a tenth of each user's training interactions."""
-    prepared = _prepared("gowalla", data, None)
-    assert prepared.parts is not None
-    return given_split(prepared.interactions, prepared.parts, 0.1, seed)
+    source = prepared("gowalla", data, None)
+    assert source.parts is not None
+    return given_split(source.interactions, source.parts, 0.1, seed)
 
 
 def _ciao(data: Path, seed: int) -> Split:

@@ -17,6 +17,7 @@ from tasks.params import CondenseParams
 from tasks.pretrain import write_csv
 from tasks.timing import stage_timing
 from tasks.validate import check_condensed
+from tasks.warm import warm_condenser
 
 HISTORY_COLUMNS = ["outer_epoch", "valid_loss", "expected_size", "mapping_norm_sq", "valid_ndcg@10"]
 """Always there, since DVC plots them; what else a condenser tells of stands behind them."""
@@ -53,7 +54,10 @@ def condense(
     train, valid, candidates = read_part(split, "train"), read_part(split, "valid"), read_pool(pool)
     budget = Budget.from_ratio(params.ratio, train)
     entry = lookup(CONDENSERS, params.name, "condense.name")
+    users, items = read_table(split / "users.parquet"), read_table(split / "items.parquet")
     condenser = entry.build(entry.configure("condense.config", params.config))
+    if params.start:
+        condenser = warm_condenser(params, items, Path())
     rows: list[dict[str, float]] = []
 
     def remember(event: EpochEvent, /) -> None:
@@ -61,7 +65,6 @@ def condense(
         options.on_epoch(event)
 
     listening = RunOptions(options.seed, options.device, f"condense {params.name}", remember)
-    users, items = read_table(split / "users.parquet"), read_table(split / "items.parquet")
     with stage_timing(timing, str(resolve_device(options.device))):
         condensed = condenser.condense(candidates, valid, budget, listening)
         frame = condensed_frame(condensed, users, items)

@@ -1,11 +1,13 @@
 """The quality gate: which rules a condensed dataset must satisfy to become champion, and how each came out."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tasks.params import GateParams
 from tasks.summary import POPULARITY_RANKER, Result
+from tasks.workspace import Workspace
 
 RANDOM_BASELINES = ("random", "random-pool", "random-users")
 
@@ -30,6 +32,25 @@ def judge(gate: GateParams, results: Sequence[Result]) -> list[Outcome]:
     if gate.above_baselines:
         outcomes.append(_above_baselines(trained))
     return outcomes
+
+
+def judge_files(files: Workspace) -> list[Outcome]:
+    """What must lie beside the set: every data check passed, the report."""
+    checks = {
+        "ratings": files.validated / "checks.json",
+        "prepared": files.split / "checks.json",
+        "condensed": files.condensed_checks,
+    }
+    if files.refresh.is_file():
+        checks["increment"] = files.refresh
+    passed = {name: path.is_file() and bool(json.loads(path.read_text())["passed"]) for name, path in checks.items()}
+    failed = [name for name, good in passed.items() if not good]
+    reason = f"{', '.join(failed)} missing or failed" if failed else f"{', '.join(passed)} passed"
+    attached = files.report.is_file()
+    return [
+        Outcome("data_checks", not failed, reason),
+        Outcome("report", attached, f"{files.report.name} is {'attached to the run' if attached else 'missing'}"),
+    ]
 
 
 def _min_quality(least: float, results: Iterable[Result]) -> Outcome:

@@ -53,6 +53,8 @@ class CondenseParams(Component):
 
     ratio: float
     """|C| / |T|, strictly; checked where the budget is made, so that the message can name the counts."""
+    start: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """SHA-256 of an earlier set in ``data/champions`` to go on from; None to start anew."""
 
 
 class EvaluateParams(Config):
@@ -77,6 +79,16 @@ class GateParams(Config):
     """Smallest NDCG@10 as a share of the same model on full data, every downstream model."""
     above_baselines: bool = True
     """Whether it must beat every random baseline at the same budget."""
+    max_loss: float = Field(0.01, ge=0, le=1)
+    """Largest share of the champion's NDCG@10 on the current valid that may be lost."""
+    max_tail_loss: float = Field(0.03, ge=0, le=1)
+    """The same for the users with the fewest training interactions."""
+    max_new_loss: float = Field(0.03, ge=0, le=1)
+    """The same for the users whose first interaction came with the latest increment."""
+    tail_share: float = Field(0.2, gt=0, le=1)
+    """Share of the users who are those with the fewest training interactions."""
+    min_users: int = Field(20, ge=1)
+    """Of a group of fewer, neither rule says anything."""
 
 
 class RegistrationParams(Config):
@@ -85,7 +97,28 @@ class RegistrationParams(Config):
     experiment: str = "dconrec"
     name: str | None = None
     """Registered model; ``<dataset>-condensed`` by default."""
+    approval: bool = False
+    """Whether a set that passes the gate waits for a person, as ``challenger``."""
     gate: GateParams = Field(default_factory=GateParams)
+
+
+class RefreshParams(Config):
+    """What an increment may look like beside what is there; the flow ``nightly`` reads it, no stage does."""
+
+    min_rows: int = Field(1, ge=1)
+    """Fewest rows."""
+    max_growth: float = Field(0.2, gt=0)
+    """Most rows, as a share of those before."""
+    max_new_users: float = Field(0.5, ge=0, le=1)
+    """Largest share of its users who are new."""
+    max_new_items: float = Field(0.3, ge=0, le=1)
+    """Largest share of its items that are new."""
+    max_popularity_shift: float = Field(0.5, ge=0)
+    """Largest population stability index of its rows over groups of items by popularity."""
+    max_rating_shift: float = Field(0.25, ge=0)
+    """Largest population stability index of its ratings."""
+    warm: bool = True
+    """Whether condensing goes on from the champion."""
 
 
 class SelectParams(Config):
@@ -114,6 +147,7 @@ class PipelineParams(Config):
     evaluate: EvaluateParams
     registration: RegistrationParams = Field(default_factory=RegistrationParams)
     select: SelectParams = Field(default_factory=SelectParams)
+    refresh: RefreshParams = Field(default_factory=RefreshParams)
 
     @field_validator("device", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ All is read from the files of the stages before, so both drivers leave the same 
 import hashlib
 import io
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr
 from importlib.metadata import PackageNotFoundError, version
@@ -17,15 +18,16 @@ import pandas as pd
 from dconrec_core.atomic import write_json
 from dconrec_core.errors import DataError
 from tasks import tracked_figures
-from tasks.gate import Outcome, judge
+from tasks.gate import Outcome, judge, judge_files
+from tasks.model_registry import CHAMPION, Registry
 from tasks.naming import model_name, run_name
 from tasks.params import PipelineParams
+from tasks.rivals import compare, judge_rivals
 from tasks.summary import POPULARITY_RANKER, Result, summarise
 from tasks.tracked_data import data_inputs
 from tasks.tracking import DataInput, Run, Tracker
 from tasks.workspace import Workspace
 
-CHAMPION = "champion"
 TIMED_STAGES = ("pretrain", "condense", "evaluate")
 PACKAGES = ("mlflow", "pandas", "pyarrow")
 """What loading a registered dataset needs."""
@@ -47,10 +49,12 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
     card, evaluation = _json(files.condensed / "card.json"), _json(files.evaluation)
     timings = {stage: _json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
     results = summarise(evaluation, timings)
-    outcomes = judge(params.registration.gate, results)
+    outcomes = [*judge(params.registration.gate, results), *judge_files(files)]
     lineage = _lineage(files, card)
-    identity = _identity(params, files, lineage)
-    tracker = Tracker.open(params.registration.experiment, files.root / "mlflow", identity)
+    tracker = Tracker.open(params.registration.experiment, files.root / "mlflow", _identity(params, files, lineage))
+    registry = Registry(tracker, model_name(params))
+    if all(outcome.passed for outcome in outcomes):  # else the champion stays whatever they are worth beside each other
+        outcomes += _beside_champion(registry, params, files)
     with tracker.run(run_name(params), tags=_tags(params, card, outcomes) | lineage) as run:
         _log_settings(run, params, timings)
         _log_data(run, files, card, params.dataset.name)
@@ -60,7 +64,7 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
         _log_teacher(tracker, run, files, params)
         _log_files(run, files)
         run.flush()
-        registered = _register_dataset(tracker, run, params, files, card, outcomes, lineage)
+        registered = _register_dataset(registry, run, params, files, card, outcomes, lineage)
     write_json(out, {**registered, "gate": [outcome.as_dict() for outcome in outcomes]})
 
 
@@ -90,6 +94,17 @@ def _require_unaltered(files: Workspace) -> None:
         )
 
 
+def _beside_champion(registry: Registry, params: PipelineParams, files: Workspace) -> list[Outcome]:
+    """The rules that need a champion; none before the first."""
+    if registry.champion() is None:
+        return []
+    with tempfile.TemporaryDirectory(prefix="dconrec-") as scratch:
+        champion = Path(scratch) / "champion"
+        registry.fetch(champion)
+        gate = params.registration.gate
+        return judge_rivals(gate, compare(gate, files, champion, params.seed))
+
+
 def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:
     """Which bytes and which code this is, for Git and DVC; without them (a test, a copied folder) the SHA-256 alone."""
     from tasks.versioning import VersioningError, Versions
@@ -110,6 +125,8 @@ def _tags(params: PipelineParams, card: Mapping[str, Any], outcomes: list[Outcom
         "dataset": params.dataset.name,
         "condenser": params.condense.name,
         "ratio": f"{params.condense.ratio:g}",
+        "source": params.teacher.name,
+        "downstream": ", ".join(params.evaluate.models),
         "seed": str(params.seed),
         "inductive": "yes" if card["inductive"] else "no",
         "users": "synthetic" if card["synthetic"] else "sampled" if card["inductive"] else "the source's",
@@ -119,7 +136,7 @@ def _tags(params: PipelineParams, card: Mapping[str, Any], outcomes: list[Outcom
 
 
 def _log_settings(run: Run, params: PipelineParams, timings: Mapping[str, Mapping[str, Any]]) -> None:
-    run.params(_flat(params.model_dump(exclude={"device", "select"})))  # how to run, and a flow of its own
+    run.params(_flat(params.model_dump(exclude={"device", "select", "refresh"})))  # how to run, and a flow of its own
     devices = {timing["device"] for timing in timings.values() if "device" in timing}
     run.tags({"device": ", ".join(sorted(devices)) or "unknown"})
 
@@ -154,7 +171,16 @@ def _log_results(
             }
         )
     qualities = [r.quality.mean for r in results if r.training_set == "condensed" and r.quality]
-    run.metrics({"quality": min(qualities) if qualities else None})  # one number to sort runs by: the worst model's
+    speed_ups = [r.speed_up for r in results if r.training_set == "condensed" and r.speed_up]
+    seconds = [timing["stage_seconds"] for timing in timings.values() if "stage_seconds" in timing]
+    run.metrics(
+        {  # what runs are sorted and compared by; of several downstream models the worst
+            "quality": min(qualities) if qualities else None,
+            "speed_up": min(speed_ups) if speed_ups else None,
+            "seconds": sum(seconds),
+            "memory_mb": max((timing.get("peak_rss_mb", 0.0) for timing in timings.values()), default=0.0) or None,
+        }
+    )
     run.metrics(
         {
             f"condensed/{key}": card.get(key)
@@ -224,7 +250,7 @@ def _log_files(run: Run, files: Workspace) -> None:
 
 
 def _register_dataset(
-    tracker: Tracker,
+    registry: Registry,
     run: Run,
     params: PipelineParams,
     files: Workspace,
@@ -234,7 +260,7 @@ def _register_dataset(
 ) -> dict[str, Any]:
     import mlflow
 
-    name, passed = model_name(params), all(outcome.passed for outcome in outcomes)
+    tracker, name = registry.tracker, registry.name
     tags = _tags(params, card, outcomes) | dict(lineage) | {"n_interactions": str(card["n_interactions"])}
     mlflow.set_tracking_uri(tracker.uri)
     resumed = tracker.attempt is not None and tracker.attempt.resumed
@@ -253,8 +279,7 @@ def _register_dataset(
     created = versions[0]
     tracker.client.update_model_version(name, created.version, description=_text(files.condensed / "card.md"))
     tracker.client.update_registered_model(name, f"Condensed sets of {params.dataset.name}, made by DConRec.")
-    if passed:
-        tracker.client.set_registered_model_alias(name, CHAMPION, created.version)
+    decision = _decide(registry, str(created.version), outcomes, approval=params.registration.approval)
     return {
         "experiment": params.registration.experiment,
         "experiment_id": tracker.experiment_id,
@@ -264,8 +289,23 @@ def _register_dataset(
         "version": str(created.version),
         "uri": f"models:/{name}/{created.version}",
         "sha256": card["sha256"],
-        CHAMPION: passed,
+        CHAMPION: decision == "promoted",
+        "decision": decision,
     }
+
+
+def _decide(registry: Registry, version: str, outcomes: list[Outcome], *, approval: bool) -> str:
+    """What the gate's outcomes mean for the version, written to it."""
+    refused = [f"{outcome.rule}: {outcome.reason}" for outcome in outcomes if not outcome.passed]
+    if refused:
+        registry.decide(version, "rejected", "; ".join(refused), "gate")
+        return "rejected"
+    reasons = "; ".join(f"{outcome.rule}: {outcome.reason}" for outcome in outcomes)
+    if approval:
+        registry.wait(version, reasons)
+        return "waiting"
+    registry.promote(version, reasons, "gate")
+    return "promoted"
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

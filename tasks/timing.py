@@ -1,5 +1,7 @@
 """Wall time of a stage, in a file of its own: the only outputs that no two runs share."""
 
+import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from dconrec_core.atomic import write_json
 
 @contextmanager
 def stage_timing(path: Path, device: str) -> Iterator[dict[str, Any]]:
-    """Measure the block and write ``{"stage_seconds", "device", "threads", …}``; the block may add keys.
+    """Measure the block and write ``{"stage_seconds", "device", "threads", "peak_rss_mb", …}``; the block may add keys.
 
     Args:
         path: File to write when the block succeeds.
@@ -24,5 +26,18 @@ def stage_timing(path: Path, device: str) -> Iterator[dict[str, Any]]:
     yield timing
     seconds = time.perf_counter() - started
     write_json(
-        path, {"stage_seconds": round(seconds, 4), "device": device, "threads": torch.get_num_threads(), **timing}
+        path,
+        {
+            "stage_seconds": round(seconds, 4),
+            "device": device,
+            "threads": torch.get_num_threads(),
+            "peak_rss_mb": round(peak_rss() / 1e6, 1),  # of the process so far
+            **timing,
+        },
     )
+
+
+def peak_rss() -> int:
+    """Largest resident set of this process so far, in bytes."""
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024

@@ -138,6 +138,16 @@ class Versions:
         with told(self._root):
             self._repo.commit(stage, force=True)
 
+    def add(self, path: Path) -> str:
+        """Make a file's present content a version of it, kept in the cache; its hash, as ``<file>.dvc`` has it.
+
+        Raises:
+            VersioningError: It is outside the project, or an output of a stage.
+        """
+        with told(self._root):
+            (stage,) = self._repo.add(str(path))
+            return str(stage.outs[0].hash_info.value)
+
     def hash_of(self, path: Path) -> str | None:
         """DVC's hash of an output as ``dvc.lock`` has it, ``….dir`` for a folder; None before its first commit."""
         with told(self._root):

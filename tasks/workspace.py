@@ -120,6 +120,16 @@ class Workspace:
         """comparison: one row a model on full data."""
         return self.root / "results/comparison.full.json"
 
+    @property
+    def refresh(self) -> Path:
+        """nightly: the latest increment beside what was there before, and the checks."""
+        return self.root / "results/refresh.json"
+
+    @property
+    def champions(self) -> Path:
+        """nightly: earlier champions, by their SHA-256, for the condenser to go on from."""
+        return self.root / "data/champions"
+
     def timing(self, stage: str) -> Path:
         """Seconds a stage measured. Apart from every other output, since no two runs give the same."""
         return self.root / f"results/timings/{stage}.json"

@@ -23,7 +23,7 @@ from dconrec_core.errors import BudgetError, ConfigError
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import Config
 from dconrec_core.rng import numpy_rng, torch_rng
-from dconrec_core.types import Budget, CandidatePool, CondensedDataset, IntArray, Interactions
+from dconrec_core.types import Budget, CandidatePool, CondensedDataset, FloatArray, IntArray, Interactions
 
 LEAST_ITEMS, MOST_ITEMS = 500, 8_000
 """Mentioned by default. Of Gowalla's 41,000 items the 8,000 most popular keep 99.6 % of NDCG@10."""
@@ -214,7 +214,7 @@ class SyntheticUsers:
         """
         config, items = self.config, self.mentionable(pool, budget)
         histories = Histories(pool, items, config.n_targets, config.rank_scale)
-        n_users = self._n_users(budget, len(histories.users))
+        n_users = self.n_made_up(budget, len(histories.users))
         exam = Exam(pool.train, valid, items)
         count = min(budget.n_interactions, n_users * len(items))
         n_starts = config.starts or default_starts(budget)
@@ -257,14 +257,23 @@ class SyntheticUsers:
         if which[0]:  # the first is what it would be alone
             stream = (*stream, which[0])
         rng, device = numpy_rng(options.seed, *stream), resolve_device(options.device)
-        start = starting_logits(histories.seen, histories.users, histories.n_items, size[0], self.config.rank, rng)
+        start = self.start(histories, size, rng)
         search = self._begin(torch.from_numpy(start).to(device), size[1], torch_rng(options.seed, *stream))
+        self.prepare_reader(search.reader)
         return self._search(search, which, histories, exam, options, rng)
+
+    def start(self, histories: Histories, size: tuple[int, int], rng: np.random.Generator) -> FloatArray:
+        """Logits of the first step, one row a made-up user, for a set of ``size`` (users, interactions)."""
+        return starting_logits(histories.seen, histories.users, histories.n_items, size[0], self.config.rank, rng)
+
+    def prepare_reader(self, reader: Reader) -> None:
+        """Set the reader's first numbers; its own are where a search starts that knows no earlier one."""
 
     def _begin(self, logits: torch.Tensor, budget: int, generator: torch.Generator) -> Search:
         return Search(logits, budget, self.config)
 
-    def _n_users(self, budget: Budget, n_real: int) -> int:
+    def n_made_up(self, budget: Budget, n_real: int) -> int:
+        """Made-up users under ``budget``, of ``n_real`` real ones with a history."""
         wanted = self.config.n_users
         if wanted is None:
             return default_n_users(budget, n_real)

@@ -124,7 +124,8 @@ def test_champion_loads_back_as_the_same_bytes(registered, home, tmp_path):
 def test_version_has_the_card_the_tags_and_the_run(registered):
     registration, run, _, client = registered
     version = client.get_model_version(registration["model"], registration["version"])
-    assert version.description == "# toy, condensed\n"
+    assert version.description.startswith("# toy, condensed\n\n## Decisions\n")
+    assert (version.tags["decision"], version.tags["decision.by"]) == ("promoted", "gate")
     assert version.run_id == run.info.run_id
     assert version.tags["condensed.sha256"] == registration["sha256"]
     assert {"ratio", "condenser", "dataset", "gate", "gate.above_baselines"} <= set(version.tags)
@@ -152,7 +153,8 @@ def test_what_the_gate_refuses_is_registered_but_leaves_the_champion(registered,
     register(params(gate={"min_quality": 0.99}), home, out)
     second = json.loads(out.read_text())
     assert second["champion"] is False
-    assert [rule["passed"] for rule in second["gate"]] == [False, True]
+    assert [rule["passed"] for rule in second["gate"]] == [False, True, True, True]
+    assert second["decision"] == "rejected"
     assert int(second["version"]) == int(registration["version"]) + 1
     assert client.get_model_version_by_alias(second["model"], "champion").version == int(registration["version"])
     assert client.get_run(second["run_id"]).data.tags["gate.min_quality"].startswith("failed: bprmf 94")
@@ -178,5 +180,5 @@ def test_a_teacher_without_epochs_and_a_missing_curve_are_no_problem(home, tmp_p
     write_text(files.teacher / "history.csv", "\n")
     files.ratio_curve.unlink(missing_ok=True)
     write_json(files.timing("evaluate"), {})
-    register(params(experiment="bare"), files, files.registration)
+    register(params(experiment="bare", name="bare"), files, files.registration)
     assert files.registration.is_file()

@@ -1,0 +1,197 @@
+"""The flow ``nightly``: append an increment, condense from the champion on, let the gate or a person decide.
+
+``python -m flows.nightly [--increment FILE] [--approve] [KEY=VALUE ...]`` runs it in this process.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, pause_flow_run, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.exceptions import FlowPauseTimeout
+from prefect.input import RunInput
+from prefect.states import Completed, Failed
+
+from dconrec_core.errors import ConfigError
+from flows.alone import alone
+from flows.console import hush
+from flows.env import ROOT
+from flows.failure import INTERRUPTED, USER_ERRORS, one_line
+from flows.params import parse_changes, read_params
+from flows.pipeline import pipeline
+from flows.states import STOPPED, failed
+from tasks.naming import model_name
+from tasks.params import PipelineParams
+from tasks.versioning import Versions
+from tasks.workspace import Workspace
+
+PATIENCE = 24 * 3600
+"""Seconds a person has to answer; the champion stays when nobody does."""
+
+
+class Approval(RunInput):
+    """What a person is asked before a set that passed the gate becomes champion."""
+
+    promote: bool
+    reason: str = ""
+
+
+@task(name="append", cache_policy=NO_CACHE, persist_result=False)
+def append_increment(increment: str, params: PipelineParams) -> State[Any]:
+    """Check the increment, append it, make the result a version of DVC."""
+    from tasks.refresh import append, user_file
+
+    try:
+        with alone(), Versions(Path()) as versions:
+            appended = append(params.dataset, params.refresh, Path(increment), Workspace())
+            version = versions.add(user_file(params.dataset).path)
+        return Completed(message=f"{increment} {'appended' if appended else 'was there already'}; version {version}")
+    except USER_ERRORS as error:
+        return failed("append", error)
+
+
+@task(name="decide", cache_policy=NO_CACHE, persist_result=False)
+def decide(answer: Approval | None, params: PipelineParams) -> State[Any]:
+    """Write the person's answer to the version, and move the alias if it is yes."""
+    from tasks.model_registry import Registry
+    from tasks.tracking import Tracker
+
+    try:
+        tracker = Tracker.open(params.registration.experiment, Path("mlflow"))
+        registry, version = Registry(tracker, model_name(params)), str(_registration()["version"])
+        if answer is None:
+            registry.decline(version, "nobody answered in time", "gate")
+            return Completed(message=f"version {version} declined: nobody answered in time")
+        act = registry.promote if answer.promote else registry.decline
+        act(version, answer.reason or "no reason given", "a person")
+        return Completed(message=f"version {version} {'promoted' if answer.promote else 'declined'} by a person")
+    except USER_ERRORS as error:
+        return failed("decide", error)
+
+
+@flow(name="dconrec-nightly", persist_result=False)
+def nightly(increment: str | None = None, approve: bool = False, changes: dict[str, Any] | None = None) -> State[Any]:
+    """Append, check, condense from the champion on, compare, decide.
+
+    Args:
+        increment: A file of new interactions, relative to the project; none to run on what is there.
+        approve: Whether a set that passes the gate waits for a person: the flow pauses and asks.
+        changes: Keys of ``params.yaml`` to set first.
+    """
+    try:
+        params = read_params(Path(), changes)
+        if increment:
+            _require_stable_split(params)
+            appended = append_increment(increment, params, return_state=True)
+            if not appended.is_completed():
+                return _stopped(appended)
+            get_run_logger().info("%s", appended.message)
+        own = {**(changes or {}), "registration.approval": approve}
+        if increment and "condense.start" not in own:
+            own["condense.start"] = _champion(params)
+        ran = pipeline(own, return_state=True)
+        if not ran.is_completed():
+            return _stopped(ran)
+        return _decided(approve, read_params(Path()), ran)
+    except USER_ERRORS as error:
+        return Failed(name=STOPPED, message=one_line(error))
+
+
+def _require_stable_split(params: PipelineParams) -> None:
+    if params.split.strategy == "random":
+        raise ConfigError(
+            "split.strategy is random, which an increment deals anew: the champion would be asked what it learned "
+            "from; set split.strategy: temporal"
+        )
+
+
+def _champion(params: PipelineParams) -> str | None:
+    """The SHA-256 of the champion, fetched for the condenser to go on from; None where it cannot."""
+    from dconrec_core.condensation.dataset import read_card
+    from tasks.model_registry import SHA256, Registry
+    from tasks.tracking import Tracker
+    from tasks.warm import WARM
+
+    if not params.refresh.warm or params.condense.name not in WARM:
+        return None
+    registry = Registry(Tracker.open(params.registration.experiment, Path("mlflow")), model_name(params))
+    if (champion := registry.champion()) is None:
+        return None
+    sha256 = champion.tags[SHA256]
+    registry.fetch(Workspace().champions / sha256)
+    return sha256 if read_card(Workspace().champions / sha256).synthetic else None
+
+
+def _decided(approve: bool, params: PipelineParams, ran: State[Any]) -> State[Any]:
+    registration = _registration()
+    if not (approve and registration.get("decision") == "waiting" and _is_waiting(params, registration)):
+        return Completed(message=f"{ran.message}; version {registration['version']} {registration['decision']}")
+    get_run_logger().info("version %s waits for a person", registration["version"])
+    question = "\n".join(f"- {one['rule']}: {one['reason']}" for one in registration["gate"])
+    asked = Approval.with_initial_data(
+        description=f"Make version {registration['version']} of {registration['model']} champion?\n\n{question}",
+        promote=True,
+    )
+    try:
+        answer: Approval | None = pause_flow_run(wait_for_input=asked, timeout=PATIENCE, poll_interval=POLL)
+    except FlowPauseTimeout:
+        answer = None
+    state = decide(answer, params, return_state=True)
+    return state if state.is_completed() else _stopped(state)
+
+
+POLL = 5
+"""Seconds between two looks for the answer."""
+
+
+def _is_waiting(params: PipelineParams, registration: dict[str, Any]) -> bool:
+    """Whether nobody has answered for this version yet, in an earlier run for instance."""
+    from tasks.model_registry import CHALLENGER, Registry
+    from tasks.tracking import Tracker
+
+    registry = Registry(Tracker.open(params.registration.experiment, Path("mlflow")), model_name(params))
+    challenger = registry.by_alias(CHALLENGER)
+    return challenger is not None and str(challenger.version) == str(registration["version"])
+
+
+def _stopped(state: State[Any]) -> State[Any]:
+    return Failed(name=STOPPED, message=state.message) if state.name == STOPPED else state
+
+
+def _registration() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Workspace().registration.read_text(encoding="utf-8"))
+    return content
+
+
+def main(arguments: list[str]) -> int:
+    """Run the flow in this process; exit code 0 when a decision is written."""
+    parser = argparse.ArgumentParser(prog="python -m flows.nightly", description=__doc__)
+    parser.add_argument("--increment", help="file of new interactions")
+    parser.add_argument("--approve", action="store_true", help="pause and ask before anything becomes champion")
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
+    asked = parser.parse_args(arguments)
+    os.chdir(ROOT)
+    hush()
+    try:
+        changes = parse_changes(asked.changes)
+        read_params(Path(), changes)
+        state = nightly(asked.increment, asked.approve, changes or None, return_state=True)
+    except USER_ERRORS as error:
+        print(one_line(error), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        return 130
+    if not state.is_completed() and state.name != STOPPED:
+        state.result()
+    print(state.message, file=sys.stdout if state.is_completed() else sys.stderr)
+    return 0 if state.is_completed() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

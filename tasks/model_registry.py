@@ -1,0 +1,152 @@
+"""The registered condensed sets: who is champion, why, who was before, and the bytes, checked."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from mlflow import MlflowException
+from mlflow.artifacts import download_artifacts
+from mlflow.entities.model_registry import ModelVersion
+
+from dconrec_core.atomic import atomic_folder
+from dconrec_core.condensation.dataset import dataset_sha256, read_card
+from dconrec_core.errors import DataError
+from tasks.tracking import Tracker, told
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+BEFORE = "champion.before"
+"""Tag: the version that was champion when this one became it."""
+CONDENSED = "condensed"
+"""The artifact of a registered version that is the set."""
+SHA256 = "condensed.sha256"
+Decided = Literal["promoted", "rejected", "waiting", "declined", "rolled back", "restored"]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The versions of one registered condensed dataset."""
+
+    tracker: Tracker
+    name: str
+
+    def champion(self) -> ModelVersion | None:
+        """The version in use; None before the first."""
+        return self.by_alias(CHAMPION)
+
+    def decide(self, version: str, decided: Decided, reason: str, by: str) -> None:
+        """Write a decision to the version: as tags, and as a further line of its description."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        client = self.tracker.client
+        with told(self.tracker.uri):
+            tags = {"decision": decided, "decision.reason": reason, "decision.by": by, "decision.at": now}
+            for key, value in tags.items():
+                client.set_model_version_tag(self.name, version, key, value[:5000])
+            text = client.get_model_version(self.name, version).description or ""
+            heading = "" if "\n## Decisions\n" in text else "\n## Decisions\n\n"
+            line = f"- {now}, {by}: **{decided}**. {reason}\n"
+            client.update_model_version(self.name, version, description=f"{text}{heading}{line}")
+
+    def wait(self, version: str, reason: str) -> None:
+        """The version has passed the gate and a person is asked: it is challenger until then."""
+        self.decide(version, "waiting", reason, "gate")
+        with told(self.tracker.uri):
+            self.tracker.client.set_registered_model_alias(self.name, CHALLENGER, version)
+
+    def promote(self, version: str, reason: str, by: str) -> None:
+        """Make a version champion; the alias moves last, so that whoever sees it sees the reasons too."""
+        before, client = self.champion(), self.tracker.client
+        with told(self.tracker.uri):
+            if before is not None and str(before.version) != str(version):
+                client.set_model_version_tag(self.name, version, BEFORE, str(before.version))
+        self.decide(version, "promoted", reason, by)
+        self._point(version)
+
+    def decline(self, version: str, reason: str, by: str) -> None:
+        """A person says no, or nobody answers: the champion stays."""
+        self.decide(version, "declined", reason, by)
+        self._forget_challenger(version)
+
+    def rollback(self, reason: str, by: str = "rollback") -> tuple[str, str]:
+        """Make the champion before the present one champion again.
+
+        Returns:
+            The version that was champion, and the one that is.
+
+        Raises:
+            DataError: There is none, or none was before it.
+        """
+        present = self.champion()
+        if present is None:
+            raise DataError(f"{self.name} has no champion; run the pipeline first")
+        before = present.tags.get(BEFORE)
+        if before is None:
+            raise DataError(
+                f"version {present.version} of {self.name} is its first champion; there is nothing to go back to"
+            )
+        was = str(present.version)
+        self.decide(was, "rolled back", f"{reason} (back to version {before})", by)
+        self.decide(before, "restored", f"{reason} (version {was} rolled back)", by)
+        self._point(before)
+        return was, before
+
+    def fetch(self, out: Path, alias: str = CHAMPION) -> ModelVersion:
+        """Download a version's condensed set to ``out`` and check its bytes.
+
+        Args:
+            out: Folder; replaced only by a set whose bytes are right.
+            alias: Which version.
+
+        Raises:
+            DataError: There is none, or its bytes are not those that were registered.
+        """
+        version = self.by_alias(alias)
+        if version is None:
+            raise DataError(f"MLflow at {self.tracker.uri} has no {alias} of {self.name}; run the pipeline first")
+        uri = f"models:/{self.name}/{version.version}"
+        with tempfile.TemporaryDirectory(prefix="dconrec-") as scratch:
+            with told(self.tracker.uri):
+                whole = download_artifacts(uri, dst_path=scratch, tracking_uri=self.tracker.uri)
+            folder = Path(whole) / "artifacts" / CONDENSED
+            check_bytes(folder, version.tags.get(SHA256, ""), uri)
+            with atomic_folder(out) as temporary:
+                shutil.copytree(folder, temporary, dirs_exist_ok=True)
+        return version
+
+    def _point(self, version: str) -> None:
+        with told(self.tracker.uri):
+            self.tracker.client.set_registered_model_alias(self.name, CHAMPION, version)
+        self._forget_challenger(version)
+
+    def _forget_challenger(self, version: str) -> None:
+        challenger = self.by_alias(CHALLENGER)
+        if challenger is not None and str(challenger.version) == str(version):
+            with told(self.tracker.uri):
+                self.tracker.client.delete_registered_model_alias(self.name, CHALLENGER)
+
+    def by_alias(self, alias: str) -> ModelVersion | None:
+        """The version an alias points to; None where there is none."""
+        try:
+            return self.tracker.client.get_model_version_by_alias(self.name, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            with told(self.tracker.uri):
+                raise
+
+
+def check_bytes(folder: Path, registered: str, uri: str) -> None:
+    """The tables' SHA-256 must be what the version's tag and the set's own card say.
+
+    Raises:
+        DataError: It is not.
+    """
+    found, told_by_card = dataset_sha256(folder), read_card(folder).sha256
+    for sha256, where in ((registered, "registered"), (told_by_card, "on its card")):
+        if found != sha256:
+            raise DataError(
+                f"{uri} has SHA-256 {found[:12]}…, {sha256[:12] or 'none'}… is {where}: its files were altered; "
+                "go back with python -m flows.rollback, or run the pipeline again"
+            )

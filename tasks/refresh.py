@@ -1,0 +1,243 @@
+"""New interactions: compared with what is there, then appended to it as a new version of the user's file.
+
+An increment is a file like the one that ``dataset.config`` describes, with rows that are new. What was appended is
+remembered beside the file, before the file changes: an increment is never appended twice, also after a crash.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dconrec_core.atomic import atomic_file, write_json
+from dconrec_core.data import DATASETS
+from dconrec_core.data.download import file_sha256
+from dconrec_core.data.file import PARQUET, FileConfig, FileDataset
+from dconrec_core.data.io import read_table
+from dconrec_core.data.raw import ITEM, RATING, USER
+from dconrec_core.errors import ConfigError, DataError
+from dconrec_core.options import RunOptions
+from tasks.checks import Check
+from tasks.params import Component, RefreshParams
+from tasks.validate import judge
+from tasks.workspace import Workspace
+
+BINS, LEAST_SHARE = 10, 1e-4
+
+
+@dataclass(frozen=True)
+class Drift:
+    """An increment beside what was there before.
+
+    Attributes:
+        rows: Rows of the increment.
+        growth: The same as a share of the rows before.
+        new_users: Share of the increment's users who had no row before.
+        new_items: Share of its items that had none.
+        popularity_shift: Population stability index of its rows over ten groups of items, equal in rows before, from
+            the most popular down; rows of new items apart.
+        rating_shift: Population stability index of its ratings, over the values (or the tenths) before.
+    """
+
+    rows: int
+    growth: float
+    new_users: float
+    new_items: float
+    popularity_shift: float
+    rating_shift: float
+
+    @classmethod
+    def between(cls, before: pd.DataFrame, increment: pd.DataFrame) -> "Drift":
+        """Compare two raw tables."""
+        if not len(increment):
+            raise DataError("the increment has no rows; leave it out where there is nothing new")
+        users, items = (
+            (~pd.Series(increment[c].astype(str).unique()).isin(set(before[c].astype(str)))).mean()
+            for c in (USER, ITEM)
+        )
+        ratings = stability(before[RATING], increment[RATING]) if RATING in before else 0.0
+        return cls(
+            len(increment), len(increment) / max(len(before), 1), float(users), float(items),
+            popularity_shift(before[ITEM].astype(str), increment[ITEM].astype(str)), ratings,
+        )  # fmt: skip
+
+
+def popularity_shift(before: pd.Series, after: pd.Series) -> float:
+    """See ``Drift.popularity_shift``."""
+    counts = before.value_counts()
+    counts = counts.sort_index().sort_values(ascending=False, kind="stable")
+    group = np.minimum((BINS * (counts.cumsum() - counts) / max(counts.sum(), 1)).astype(int), BINS - 1)
+    return _index(before.map(group), after.map(group).dropna())
+
+
+def stability(before: pd.Series, after: pd.Series) -> float:
+    """Population stability index of a column of numbers; values that are missing are left to the other checks."""
+    before, after = before.dropna().astype(float), after.dropna().astype(float)
+    if before.nunique() > 2 * BINS:
+        edges = np.unique(np.quantile(before, np.linspace(0, 1, BINS + 1)[1:-1]))
+        before, after = (pd.Series(np.searchsorted(edges, values, side="right")) for values in (before, after))
+    return _index(before, after)
+
+
+def _index(before: pd.Series, after: pd.Series) -> float:
+    """Σ (q − p) ln(q / p) over the groups, each share at least a ten-thousandth."""
+    if not len(before) or not len(after):
+        return 0.0
+    shares = pd.concat([s.value_counts(normalize=True) for s in (before, after)], axis=1).fillna(0)
+    p, q = (np.maximum(shares.iloc[:, side].to_numpy(), LEAST_SHARE) for side in (0, 1))
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def drift_suite(params: RefreshParams) -> list[Check]:
+    """The thresholds as expectations about the one row of a ``Drift``; all critical."""
+    way_out = "look at the increment; where it is right, raise refresh.{} in params.yaml"
+    bounds = {
+        "rows": (params.min_rows, None, "min_rows"),
+        "growth": (0, params.max_growth, "max_growth"),
+        "new_users": (0, params.max_new_users, "max_new_users"),
+        "new_items": (0, params.max_new_items, "max_new_items"),
+        "popularity_shift": (0, params.max_popularity_shift, "max_popularity_shift"),
+        "rating_shift": (0, params.max_rating_shift, "max_rating_shift"),
+    }
+    return [
+        Check(
+            column,
+            f"be at least {low:g}" if high is None else f"be at most {high:g}",
+            "critical",
+            "ExpectColumnValuesToBeBetween",
+            {"column": column, "min_value": low, "max_value": high},
+            lambda frame, column=column, low=low, high=high: (
+                ~frame[column].between(  # type: ignore[misc]
+                    low, float("inf") if high is None else high
+                )
+            ),
+            way_out.format(key),
+        )
+        for column, (low, high, key) in bounds.items()
+    ]
+
+
+def append(dataset: Component, params: RefreshParams, increment: Path, files: Workspace) -> bool:
+    """Check an increment against what is there and append it; False where that was done before.
+
+    Args:
+        dataset: Must be ``file``.
+        params: Thresholds.
+        increment: A file of the same columns.
+        files: Where the outcome is written.
+
+    Raises:
+        ConfigError: The dataset is not a file of the user's own.
+        DataError: A file cannot be read or a threshold does not hold; nothing is appended then.
+    """
+    config = user_file(dataset)
+    sha256, log = _sha256(increment), Increments(config.path)
+    if log.finished(sha256):
+        return False
+    before = FileDataset(config).load(files.cache, RunOptions()).frame
+    fresh = FileDataset(config.model_copy(update={"path": increment})).load(files.cache, RunOptions()).frame
+    drift = Drift.between(before, fresh)
+    outcomes = judge(str(increment), pd.DataFrame([vars(drift)]).astype("float64"), drift_suite(params))
+    with atomic_file(config.path) as temporary:
+        _join(config.path, increment, temporary)
+        log.add(
+            {
+                "increment": str(increment),
+                "sha256": sha256,
+                "before": file_sha256(config.path),
+                "after": file_sha256(temporary),
+                "rows_before": len(before),
+                **vars(drift),
+            }
+        )
+    write_json(
+        files.refresh,
+        {"increment": str(increment), "passed": True, **vars(drift), "expectations": [o.entry() for o in outcomes]},
+    )
+    return True
+
+
+def user_file(dataset: Component) -> FileConfig:
+    """The file that grows.
+
+    Raises:
+        ConfigError: The dataset is none, or a compressed one.
+    """
+    if dataset.name != "file":
+        raise ConfigError(
+            f"dataset.name is {dataset.name}, which does not grow; increments are for a file of your own: set "
+            "dataset.name to file and dataset.config.path"
+        )
+    config = DATASETS["file"].configure("dataset.config", dataset.config)
+    assert isinstance(config, FileConfig)
+    if config.path.suffix == ".gz":
+        raise ConfigError(f"{config.path} is compressed, so nothing can be appended; gunzip it, or keep it as Parquet")
+    return config
+
+
+class Increments:
+    """What was appended to a file, oldest first, in ``<file>.increments.json``."""
+
+    def __init__(self, path: Path) -> None:
+        self.file, self.path = path, path.with_name(f"{path.name}.increments.json")
+        self.entries: list[dict[str, Any]] = json.loads(self.path.read_text()) if self.path.is_file() else []
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Remember one that is about to be appended."""
+        self.entries.append(dict(entry))
+        write_json(self.path, self.entries)
+
+    def finished(self, sha256: str) -> bool:
+        """Whether an increment is in the file; one that was announced and never arrived is forgotten."""
+        if self.entries and self.entries[-1]["before"] == file_sha256(self.file):
+            self.entries.pop()
+        return any(entry["sha256"] == sha256 for entry in self.entries)
+
+
+def new_users(files: Workspace) -> set[str]:
+    """Users whose first row came with the latest increment; none where nothing was ever appended."""
+    source = json.loads((files.raw / "source.json").read_text(encoding="utf-8"))
+    if source["dataset"] != "file":
+        return set()
+    entries = Increments(files.root / source["source"]).entries
+    if not entries or entries[-1]["after"] != source["sha256"]:
+        return set()
+    users = read_table(files.raw / "ratings.parquet")[USER].astype(str)
+    rows = int(entries[-1]["rows_before"])
+    return set(users[rows:]) - set(users[:rows])
+
+
+def _sha256(increment: Path) -> str:
+    if not increment.is_file():
+        raise DataError(f"{increment} does not exist; give the path of a file of new interactions")
+    return file_sha256(increment)
+
+
+def _join(path: Path, increment: Path, out: Path) -> None:
+    if path.suffix.lower() in PARQUET:
+        old = pq.read_table(path)
+        try:
+            fresh = pq.read_table(increment).select(old.column_names).cast(old.schema)
+        except (pa.ArrowException, KeyError, ValueError) as error:
+            raise DataError(f"{increment} has other columns than {path}: {str(error).splitlines()[0]}") from None
+        pq.write_table(pa.concat_tables([old, fresh]), out)
+        return
+    old_bytes, lines = path.read_bytes(), increment.read_bytes()
+    header, _, _ = old_bytes.partition(b"\n")
+    first, _, rest = lines.partition(b"\n")
+    if first.strip() == header.strip():
+        lines = rest
+    elif not _headless(header, first):
+        raise DataError(f"{increment} begins with another header than {path}; give both the same columns in one order")
+    out.write_bytes(old_bytes + (b"" if old_bytes.endswith(b"\n") or not old_bytes else b"\n") + lines)
+
+
+def _headless(header: bytes, first: bytes) -> bool:
+    """Whether neither file has a header: both first lines begin with a digit (``dataset.config.names`` is set)."""
+    return header[:1].isdigit() and first[:1].isdigit()

@@ -1,0 +1,119 @@
+"""Champion and challenger side by side on the validation split of today: all users, those with little, those new.
+
+Each set trains the same quick model; both rank the same users' validation interactions with the same seen items masked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dconrec_core.condensation.dataset import read_condensed
+from dconrec_core.data.io import read_part, read_table
+from dconrec_core.evaluation import RankingTask
+from dconrec_core.models import MODELS
+from dconrec_core.options import RunOptions
+from dconrec_core.types import Interactions
+from tasks.gate import Outcome
+from tasks.params import GateParams
+from tasks.refresh import new_users
+from tasks.warm import translated
+from tasks.workspace import Workspace
+
+JUDGE = "ridge"
+"""In closed form, a second at most on any condensed set, and able to fold users in and to look them up."""
+GROUPS = ("all", "tail", "new")
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """NDCG@10 of one group of users with each set."""
+
+    champion: float
+    challenger: float
+    n_users: int
+
+
+def compare(gate: GateParams, files: Workspace, champion: Path, seed: int) -> dict[str, Measured]:
+    """Measure both sets on the groups of ``GROUPS``.
+
+    Args:
+        gate: How many users are the tail.
+        files: Of the challenger.
+        champion: Folder of the champion.
+        seed: Of the judge.
+
+    Raises:
+        DataError: A file is missing or altered.
+    """
+    train, valid = read_part(files.split, "train"), read_part(files.split, "valid")
+    ndcg = {
+        name: _ndcg(folder, files, train, valid, seed)
+        for name, folder in (("champion", champion), ("challenger", files.condensed))
+    }
+    users = RankingTask.valid(train, valid).users
+    ids = read_table(files.split / "users.parquet")["user_id"].astype(str).to_numpy()[users]
+    groups: Mapping[str, Mask] = {
+        "all": np.ones(len(users), dtype=bool),
+        "tail": tail(train.user_degree[users], gate.tail_share),
+        "new": np.isin(ids, sorted(new_users(files))),
+    }
+    return {
+        name: Measured(*(float(ndcg[side][mask].mean()) if mask.any() else 0.0 for side in ndcg), int(mask.sum()))
+        for name, mask in groups.items()
+    }
+
+
+def tail(degree: npt.NDArray[np.int64], share: float) -> Mask:
+    """The users with the fewest training interactions: ``share`` of them, and all who have no more than the last."""
+    if not len(degree):
+        return np.zeros(0, dtype=bool)
+    last = np.sort(degree)[max(0, int(np.ceil(share * len(degree))) - 1)]
+    return np.asarray(degree <= last)
+
+
+def judge_rivals(gate: GateParams, measured: Mapping[str, Measured]) -> list[Outcome]:
+    """Each group's rule: the challenger may lose a little, and a group of few users decides nothing."""
+    most = {"all": gate.max_loss, "tail": gate.max_tail_loss, "new": gate.max_new_loss}
+    words = {
+        "all": "all users",
+        "tail": f"the {gate.tail_share:.0%} of users with the fewest interactions",
+        "new": "users of the latest increment",
+    }
+    rules = {"all": "against_champion", "tail": "tail_users", "new": "new_users"}
+    outcomes = []
+    for group in GROUPS:
+        one = measured[group]
+        reason = f"{words[group]} ({one.n_users}): NDCG@10 on valid {one.challenger:.4f} against {one.champion:.4f}"
+        if group != "all" and one.n_users < gate.min_users:
+            outcomes.append(Outcome(rules[group], True, f"{reason}; fewer than {gate.min_users} decide nothing"))
+            continue
+        passed = one.challenger >= one.champion * (1 - most[group])
+        outcomes.append(Outcome(rules[group], passed, f"{reason}, at most {most[group]:.1%} may be lost"))
+    return outcomes
+
+
+def _ndcg(
+    folder: Path, files: Workspace, train: Interactions, valid: Interactions, seed: int
+) -> npt.NDArray[np.float64]:
+    """NDCG@10 on valid of each user who has something to find, with the judge trained on a set of any catalogue."""
+    condensed = read_condensed(folder)
+    pairs = condensed.interactions
+    items = translated(read_table(folder / "items.parquet"), read_table(files.split / "items.parquet"), "item")
+    users, n_users = np.arange(pairs.n_users, dtype=np.int32), pairs.n_users
+    if not condensed.inductive:
+        users = translated(read_table(folder / "users.parquet"), read_table(files.split / "users.parquet"), "user")
+        n_users = train.n_users
+    known = (items[pairs.items] >= 0) & (users[pairs.users] >= 0)
+    owner, item = users[pairs.users[known]], items[pairs.items[known]]
+    order = np.lexsort((item, owner))
+    of_today = Interactions.of(owner[order], item[order], n_users, train.n_items)
+    # Folded in whatever the set: users that a set knows nothing of are then ranked by their own histories.
+    task = RankingTask.valid(train, valid, inductive=True)
+    entry = MODELS[JUDGE]
+    judge = entry.build(entry.config_class())
+    judge.fit(of_today, task, RunOptions(seed, "cpu"))
+    return np.asarray(task.per_user(task.score_of(judge), (10,))["ndcg@10"], dtype=np.float64)

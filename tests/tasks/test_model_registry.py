@@ -1,0 +1,89 @@
+"""Champion, challenger, rollback and the consumer, against a real MLflow store."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dconrec_core.condensation.base import make_synthetic
+from dconrec_core.condensation.dataset import write_condensed
+from dconrec_core.errors import DataError
+from dconrec_core.registry import Config
+from dconrec_core.types import Budget, Interactions
+from tasks.model_registry import CHALLENGER, SHA256, Registry
+from tasks.tracking import Tracker
+
+pytestmark = pytest.mark.slow
+
+
+class Nothing(Config):
+    """No settings."""
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    """Three versions of one registered set."""
+    import mlflow
+
+    root = tmp_path_factory.mktemp("registry")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+        tracker = Tracker.open("registry", root)
+        mlflow.set_tracking_uri(tracker.uri)
+        train = Interactions.of([0, 0, 1, 1], [0, 1, 1, 2], 2, 4)
+        tracker.client.create_registered_model("toy")
+        for last in range(1, 4):
+            made_up = Interactions.of([0, 0], [0, last], 1, 4)
+            condensed = make_synthetic(made_up, train, Budget(2), condenser="toy", config=Nothing(), seed=0)
+            items = pd.DataFrame({"item": np.arange(4), "item_id": np.arange(4) + 10})
+            card = write_condensed(root / f"{last}/condensed", condensed, dataset="toy", items=items)
+            with tracker.run("toy") as run:
+                run.artifacts(root / f"{last}/condensed")
+            with mlflow.start_run(run_id=run.id):
+                info = mlflow.pyfunc.log_model(
+                    name="condensed",
+                    python_model="tasks/condensed_model.py",
+                    artifacts={"condensed": str(root / f"{last}/condensed")},
+                    pip_requirements=["mlflow"],
+                )
+            mlflow.register_model(info.model_uri, "toy", tags={SHA256: card.sha256})
+        yield Registry(tracker, "toy")
+
+
+def version(registry, number):
+    return registry.tracker.client.get_model_version("toy", number)
+
+
+def test_life_of_three_versions(registry, tmp_path):
+    with pytest.raises(DataError, match="toy has no champion; run the pipeline first"):
+        registry.rollback("nothing yet")
+    registry.promote("1", "first", "gate")
+    with pytest.raises(DataError, match="first champion; there is nothing to go back to"):
+        registry.rollback("too early")
+    registry.wait("2", "passed")
+    assert str(registry.by_alias(CHALLENGER).version) == "2"
+    assert str(registry.champion().version) == "1"
+    registry.promote("2", "looks right", "a person")
+    assert registry.by_alias(CHALLENGER) is None
+    registry.decide("3", "rejected", "min_quality: too low", "gate")
+    assert str(registry.champion().version) == "2"
+    assert version(registry, "3").tags["decision.reason"] == "min_quality: too low"
+
+    found = registry.fetch(tmp_path / "champion")
+    assert str(found.version) == "2"
+    assert pd.read_parquet(tmp_path / "champion/interactions.parquet")["item_id"].tolist() == [10, 12]
+
+    assert registry.rollback("clicks fell") == ("2", "1")
+    assert str(registry.champion().version) == "1"
+    assert version(registry, "2").tags["decision"] == "rolled back"
+    assert "clicks fell" in version(registry, "1").tags["decision.reason"]
+    description = version(registry, "2").description
+    assert [word in description for word in ("**waiting**", "**promoted**", "**rolled back**")] == [True] * 3
+    assert description.count("## Decisions") == 1
+
+
+def test_altered_bytes_are_refused_and_nothing_is_written(registry, tmp_path):
+    registry.promote("3", "for this test", "a person")
+    registry.tracker.client.set_model_version_tag("toy", "3", SHA256, "0" * 64)
+    with pytest.raises(DataError, match=r"models:/toy/3 has SHA-256 .* is registered: its files were altered"):
+        registry.fetch(tmp_path / "champion")
+    assert not (tmp_path / "champion").exists()

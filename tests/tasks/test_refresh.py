@@ -1,0 +1,98 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dconrec_core.atomic import write_json
+from dconrec_core.data.download import file_sha256
+from dconrec_core.data.io import write_table
+from dconrec_core.errors import ConfigError, DataError
+from tasks.params import Component, RefreshParams
+from tasks.refresh import Drift, append, new_users
+from tasks.workspace import Workspace
+
+
+def table(n_rows, seed=0, first_user=0, rating=None):
+    rng = np.random.default_rng(seed)
+    items = np.minimum(rng.geometric(0.05, n_rows), 60)
+    users = first_user + rng.integers(0, 40, n_rows)
+    ratings = rng.integers(1, 6, n_rows) if rating is None else np.full(n_rows, rating)
+    return pd.DataFrame({"user_id": users, "item_id": items, "rating": ratings})
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table(2000).to_csv("ratings.csv", index=False)
+    return Component(name="file", config={"path": "ratings.csv", "rating": "rating"}), Workspace()
+
+
+def grow(home, frame, name="new.csv", **params):
+    frame.to_csv(name, index=False)
+    return append(home[0], RefreshParams(**params), home[1].root / name, home[1])
+
+
+def test_an_increment_is_appended_once(home):
+    more = table(60, seed=1)
+    assert grow(home, more)
+    assert len(pd.read_csv("ratings.csv")) == 2060
+    assert not grow(home, more)
+    assert len(pd.read_csv("ratings.csv")) == 2060
+    told = json.loads(home[1].refresh.read_text())
+    assert told["passed"]
+    assert told["growth"] == pytest.approx(0.03)
+
+
+def test_one_that_was_announced_but_never_arrived_is_appended(home):
+    before = (home[1].root / "ratings.csv").read_bytes()
+    grow(home, table(60, seed=1))
+    (home[1].root / "ratings.csv").write_bytes(before)  # killed between the note and the rename
+    assert grow(home, table(60, seed=1))
+    assert len(pd.read_csv("ratings.csv")) == 2060
+
+
+@pytest.mark.parametrize(
+    ("frame", "word"),
+    [
+        (table(900, seed=1), "growth"),
+        (table(60, seed=1, first_user=100), "new_users"),
+        (table(60, seed=1).assign(item_id=lambda t: t["item_id"] + 500), "new_items"),
+        (table(60, seed=1).assign(item_id=60), "popularity_shift"),
+        (table(60, seed=1, rating=5), "rating_shift"),
+    ],
+)
+def test_what_is_unlike_the_past_is_refused_and_nothing_changes(home, frame, word):
+    before = file_sha256(home[1].root / "ratings.csv")
+    with pytest.raises(DataError, match=word):
+        grow(home, frame)
+    assert file_sha256(home[1].root / "ratings.csv") == before
+    assert not home[1].refresh.exists()
+
+
+def test_drift_of_the_same_table_is_none():
+    drift = Drift.between(table(500), table(500))
+    assert (drift.new_users, drift.new_items) == (0, 0)
+    assert drift.popularity_shift == drift.rating_shift == pytest.approx(0)
+
+
+def test_other_columns_and_datasets_that_do_not_grow_are_named(home):
+    with pytest.raises(DataError, match=r"another header than ratings\.csv"):
+        grow(home, table(60, seed=1)[["item_id", "user_id", "rating"]])
+    with pytest.raises(ConfigError, match=r"dataset\.name is ml-100k, which does not grow"):
+        append(Component(name="ml-100k"), RefreshParams(), home[1].root / "new.csv", home[1])
+    with pytest.raises(DataError, match=r"gone\.csv does not exist"):
+        append(home[0], RefreshParams(), home[1].root / "gone.csv", home[1])
+
+
+def test_new_users_are_those_of_the_latest_increment(home):
+    more = table(60, seed=1)
+    more.loc[:4, "user_id"] = 77
+    grow(home, more)
+    files = home[1]
+    write_table(files.raw / "ratings.parquet", pd.read_csv("ratings.csv"))
+    source = {"dataset": "file", "source": "ratings.csv", "sha256": file_sha256(files.root / "ratings.csv")}
+    write_json(files.raw / "source.json", source)
+    assert new_users(files) == {"77"}
+    write_json(files.raw / "source.json", source | {"sha256": "another"})
+    assert new_users(files) == set()

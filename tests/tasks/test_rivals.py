@@ -1,0 +1,89 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from dconrec_core.condensation import CONDENSERS
+from dconrec_core.condensation.dataset import read_condensed
+from dconrec_core.data.io import read_part, read_pool
+from dconrec_core.errors import ConfigError, DataError
+from dconrec_core.types import Budget
+from tasks.params import CondenseParams, GateParams
+from tasks.rivals import Measured, compare, judge_rivals, tail
+from tasks.warm import translated, warm_condenser
+from tasks.workspace import Workspace
+from tests.tasks.small_stages import OPTIONS, run_augment, run_condense, run_pretrain, write_split_folder
+
+SYNTHETIC = CondenseParams(name="synthetic-users", ratio=0.25, config={"steps": 30})
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, planted_split):
+    """A split and a set of made-up users of it."""
+    files = Workspace(tmp_path_factory.mktemp("rivals"))
+    write_split_folder(files, planted_split)
+    run_pretrain(files)
+    run_augment(files)
+    run_condense(files, SYNTHETIC)
+    files.raw.mkdir(parents=True)
+    (files.raw / "source.json").write_text('{"dataset": "synthetic"}')
+    return files
+
+
+def test_a_set_beside_itself_loses_nothing(files):
+    measured = compare(GateParams(), files, files.condensed, 0)
+    assert measured["all"].champion == measured["all"].challenger > 0
+    assert measured["new"].n_users == 0
+    assert all(outcome.passed for outcome in judge_rivals(GateParams(), measured))
+
+
+def test_each_group_can_refuse_and_says_its_numbers():
+    same = Measured(0.2, 0.2, 100)
+    worse = Measured(0.2, 0.1, 100)
+    outcomes = judge_rivals(GateParams(), {"all": same, "tail": worse, "new": worse})
+    assert [(o.rule, o.passed) for o in outcomes] == [
+        ("against_champion", True),
+        ("tail_users", False),
+        ("new_users", False),
+    ]
+    assert "NDCG@10 on valid 0.1000 against 0.2000, at most 3.0% may be lost" in outcomes[1].reason
+    few = judge_rivals(GateParams(), {"all": same, "tail": same, "new": Measured(0.2, 0.1, 3)})[2]
+    assert few.passed
+    assert "fewer than 20 decide nothing" in few.reason
+
+
+def test_the_tail_is_the_users_with_the_fewest_and_their_equals():
+    assert tail(np.array([5, 1, 9, 2, 2, 8, 7, 6, 4, 3]), 0.2).nonzero()[0].tolist() == [1, 3, 4]
+
+
+def test_ids_are_translated_by_the_sources_own():
+    then = pd.DataFrame({"item": [0, 1, 2], "item_id": [7, 8, 9]})
+    now = pd.DataFrame({"item": [0, 1, 2], "item_id": [5, 7, 9]})
+    assert translated(then, now, "item").tolist() == [1, -1, 2]
+
+
+def test_a_warm_search_gives_the_same_set_again_and_names_what_it_lacks(files, tmp_path):
+    sha256 = "a" * 64
+    items = pd.read_parquet(files.split / "items.parquet")
+    start = SYNTHETIC.model_copy(update={"start": sha256})
+    with pytest.raises(DataError, match=r"fetch it with python -m flows\.consume"):
+        warm_condenser(start, items, tmp_path)
+    (tmp_path / "data/champions").mkdir(parents=True)
+    (tmp_path / "data/champions" / sha256).symlink_to(files.condensed)
+    made = [
+        warm_condenser(start, items, tmp_path).condense(
+            read_pool(files.pool), read_part(files.split, "valid"), Budget(60), OPTIONS
+        )
+        for _ in range(2)
+    ]
+    assert np.array_equal(made[0].interactions.items, made[1].interactions.items)
+    assert np.array_equal(made[0].keep_prob, made[1].keep_prob)
+    assert made[0].config["steps"] == 6
+    assert made[0].interactions.n_users <= read_condensed(files.condensed).interactions.n_users
+    with pytest.raises(ConfigError, match="dconrec always starts anew"):
+        warm_condenser(start.model_copy(update={"name": "dconrec"}), items, tmp_path)
+    auto = start.model_copy(update={"name": "auto", "config": {"steps": 30}})
+    again = warm_condenser(auto, items, tmp_path).condense(
+        read_pool(files.pool), read_part(files.split, "valid"), Budget(60), OPTIONS
+    )
+    assert (again.condenser, again.notes["chosen"]) == ("auto", "synthetic-users")
+    CONDENSERS["auto"].configure("condense.config", again.config)

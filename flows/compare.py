@@ -31,9 +31,10 @@ from flows.artifacts import ProgressBar, link_comparison, publish_comparison
 from flows.console import Console, hush, spell_seconds
 from flows.env import PARAMS_FILE, ROOT
 from flows.failure import USER_ERRORS, one_line
+from flows.hooks import remember_failure
+from flows.pages import USUAL, mlflow_pages
 from flows.params import check_names, parse_changes, presets, read_params, read_preset
 from flows.states import STOPPED, UNREACHABLE, failed
-from flows.ui import HOST, MLFLOW_PORT
 from tasks.comparison import Cell, Comparison, References
 from tasks.grid import cells, cheapest_first, load_split
 from tasks.params import PipelineParams
@@ -41,8 +42,6 @@ from tasks.results_file import Results, Row
 from tasks.workspace import Workspace
 
 COMMAND = "python -m flows.compare"
-MLFLOW = f"http://{HOST}:{MLFLOW_PORT}"
-"""Where ``make ui`` serves it."""
 KEPT = "Kept"
 """State of a cell that an earlier run has finished."""
 INTERRUPTED = "interrupted; run again to go on from the last finished cell"
@@ -146,8 +145,9 @@ def track(job: Job, experiment: str, asked: Mapping[str, Any]) -> State[Any]:
     try:
         files = job.files
         tracked = track_comparison(experiment, _name(asked), asked, job.rows(), files.root / "mlflow", files.comparison)
-        link_comparison(f"{MLFLOW}{tracked.page}")
-        return Completed(message=f"MLflow run {tracked.run_id} in {experiment}; make ui, then {MLFLOW}{tracked.table}")
+        mlflow = mlflow_pages() or USUAL
+        link_comparison(f"{mlflow}{tracked.page}")
+        return Completed(message=f"MLflow run {tracked.run_id} in {experiment}; make ui, then {mlflow}{tracked.table}")
     except USER_ERRORS as error:
         return failed("track", error)
 
@@ -156,7 +156,13 @@ def _name(asked: Mapping[str, Any]) -> str:
     return f"{', '.join(asked['datasets'])}: {', '.join(asked['condensers'])}"[:200]
 
 
-@flow(name="dconrec-comparison", flow_run_name="comparison of {condensers}", persist_result=False)
+@flow(
+    name="compare",
+    flow_run_name="comparison of {condensers}",
+    persist_result=False,
+    on_failure=[remember_failure],
+    on_crashed=[remember_failure],
+)
 def compare(
     datasets: list[Dataset] = [PARAMS_FILE],  # noqa: B006  (shown as the default in the form, and never changed)
     ratios: list[Ratio] = [0.05, 0.25],  # noqa: B006

@@ -22,6 +22,7 @@ from flows.alone import alone
 from flows.console import hush
 from flows.env import ROOT
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
+from flows.hooks import remember_failure
 from flows.params import parse_changes, read_params
 from flows.pipeline import pipeline
 from flows.states import STOPPED, failed
@@ -74,7 +75,7 @@ def decide(answer: Approval | None, params: PipelineParams) -> State[Any]:
         return failed("decide", error)
 
 
-@flow(name="dconrec-nightly", persist_result=False)
+@flow(name="nightly", persist_result=False, on_failure=[remember_failure], on_crashed=[remember_failure])
 def nightly(increment: str | None = None, approve: bool = False, changes: dict[str, Any] | None = None) -> State[Any]:
     """Append, check, condense from the champion on, compare, decide.
 

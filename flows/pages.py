@@ -8,6 +8,9 @@ from typing import Any
 from flows.served import answers, home, read_served
 from tasks.workspace import Workspace
 
+USUAL = "http://127.0.0.1:5055"
+"""Where MLflow's pages are unless the port is taken."""
+
 
 def pages(mlflow: str, prefect: str, registration: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What to open, most useful first; MLflow's bare address would land on its page for language models."""

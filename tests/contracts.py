@@ -22,7 +22,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "ease": {"regularization": [10.0, 100.0]},
     "ridge": {"regularization": [1.0, 10.0]},
     "graph-filter": {"rank": 8},
-    "dconrec": {"outer_epochs": 6, "refresh": 3, "warm_epochs": 5, "tail_threshold": 0},
+    "dconrec": {"outer_epochs": 6, "passes": 3, "refresh": 3, "warm_epochs": 5, "tail_threshold": 0},
     "auto": {"steps": 40},
     "synthetic-users": {"steps": 60, "batch_size": 30, "looks": 3, "rank": 8, "starts": 1},
     "synthetic-users-policy": {"steps": 60, "batch_size": 30, "looks": 3, "rank": 8, "starts": 1},

@@ -26,7 +26,7 @@ from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interact
 class DConRecConfig(Config):
     """Settings of ``dconrec``."""
 
-    outer_epochs: int = Field(100, ge=0)
+    outer_epochs: int = Field(40, ge=0)
     n_samples: int = Field(4, ge=2)
     """Masks an outer epoch, K."""
     inner_epochs: int = Field(3, ge=1)
@@ -46,8 +46,8 @@ class DConRecConfig(Config):
     """How fast the start falls at the edge of a user's number of interactions."""
     step: Literal["natural", "adam"] = "natural"
     """How a gradient becomes a step."""
-    learning_rate: float = Field(2.0, gt=0)
-    """Step size on the keep-probabilities."""
+    learning_rate: float = Field(0.3, gt=0)
+    """Step size on the keep-probabilities. Small: larger ones learn the few validation items of each user by heart."""
     decay: Literal["linear", "steps"] = "linear"
     """To 0 over the outer epochs, or divided by 10 every 70 of them down to 1e-4."""
     credit: Literal["user", "global"] = "user"
@@ -67,6 +67,7 @@ class DConRecConfig(Config):
 class DConRecPaperConfig(DConRecConfig):
     """The paper's own settings; what they can and cannot do is in docs/method.md."""
 
+    outer_epochs: int = Field(100, ge=0)
     inner_epochs: int = Field(1, ge=1)
     start: Literal["proposed", "teacher", "constant"] = "constant"
     step: Literal["natural", "adam"] = "adam"

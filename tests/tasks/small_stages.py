@@ -17,7 +17,7 @@ from tasks.workspace import Workspace
 OPTIONS = RunOptions(seed=0, device="cpu")
 TEACHER = Component(name="ease", config={"regularization": [10.0, 50.0]})
 AUGMENT = AugmentParams(pseudo_ratio=0.5, min_pseudo=5)
-SEARCH = {"tail_threshold": 0, "outer_epochs": 4, "refresh": 2, "warm_epochs": 3}
+SEARCH = {"tail_threshold": 0, "passes": 2, "outer_epochs": 4, "refresh": 2, "warm_epochs": 3}
 CONDENSE = CondenseParams(name="dconrec", ratio=0.25, config=SEARCH)
 EVALUATE = EvaluateParams(
     models={

@@ -143,7 +143,16 @@ def test_proposal_and_tail_share_the_budget(planted_split: Split) -> None:
 def test_papers_settings_differ_where_the_docs_say() -> None:
     ours, paper = DConRecConfig().model_dump(), DConRecPaperConfig().model_dump()
     changed = {key for key in ours if ours[key] != paper[key]}
-    assert changed == {"inner_epochs", "start", "step", "learning_rate", "decay", "credit", "warm_epochs"}
+    assert changed == {
+        "outer_epochs",
+        "inner_epochs",
+        "start",
+        "step",
+        "learning_rate",
+        "decay",
+        "credit",
+        "warm_epochs",
+    }
 
 
 def test_paper_keeps_its_last_probabilities(planted_split: Split) -> None:

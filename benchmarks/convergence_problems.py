@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.datasets import load_split
 from benchmarks.policy_courses import ESTIMATORS, Enumerated, Estimator, Feasible, Floats, Problem, all_masks
-from benchmarks.quality import SHARP, Source
+from benchmarks.quality import Source, Teaching
 from dconrec_core.condensation.inner import InnerTraining
 from dconrec_core.condensation.search import Search
 from dconrec_core.data.synthetic import SyntheticConfig, plant
@@ -21,6 +21,7 @@ WARM_EPOCHS, VALID_NEGATIVES = 30, 8
 RATIO = 0.25
 TAIL_THRESHOLD = 10
 MARGIN = 0.05
+TEACHING = Teaching(settings={"regularization": [100.0]}, pseudo_ratio=0.3, min_pseudo=5)
 SECANT = 0.08
 """Of MovieLens-100K: the largest ‖∇Φ(s) − ∇Φ(s')‖ / ‖s − s'‖ between points of a descent on a split of its own."""
 N_FREE, N_KEPT = 12, 6
@@ -59,7 +60,7 @@ class Trained(Problem):
 def movielens(data: Path, seed: int, margin: float) -> Problem:
     """A quarter of MovieLens-100K, the pool of the quality benchmark; one inner epoch in place of three."""
     split = load_split("ml-100k", data, seed)
-    pool = Source(split, seed, SHARP).pool
+    pool = Source(split, seed, TEACHING).pool
     search = Search(pool, TAIL_THRESHOLD, Budget.from_ratio(RATIO, split.train))
     feasible = Feasible(len(search.free), search.left, margin)
     kept = search.final_set(search.start("constant", 1.0))

@@ -61,7 +61,8 @@ def condense(
     rows: list[dict[str, float]] = []
 
     def remember(event: EpochEvent, /) -> None:
-        rows.append({"outer_epoch": event.epoch, **event.metrics})
+        if event.label == listening.label:  # and not one of the looks on the way to where the search starts
+            rows.append({"outer_epoch": event.epoch, **event.metrics})
         options.on_epoch(event)
 
     listening = RunOptions(options.seed, options.device, f"condense {params.name}", remember)

@@ -95,14 +95,14 @@ def _require_unaltered(files: Workspace) -> None:
 
 
 def _beside_champion(registry: Registry, params: PipelineParams, files: Workspace) -> list[Outcome]:
-    """The rules that need a champion; none before the first."""
-    if registry.champion() is None:
+    """The rules that need a champion: none before the first, and none for a set that became it before a cut-off."""
+    champion = registry.champion()
+    if champion is None or registry.tracker.is_of_attempt(str(champion.run_id)):
         return []
     with tempfile.TemporaryDirectory(prefix="dconrec-") as scratch:
-        champion = Path(scratch) / "champion"
-        registry.fetch(champion)
-        gate = params.registration.gate
-        return judge_rivals(gate, compare(gate, files, champion, params.seed))
+        folder, gate = Path(scratch) / "champion", params.registration.gate
+        registry.fetch(folder)
+        return judge_rivals(gate, compare(gate, files, folder, params.seed))
 
 
 def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:

@@ -156,9 +156,12 @@ def core_fingerprint(*apart_from: str) -> str:
 
 
 def commit() -> str:
-    """The commit checked out, with ``-dirty`` where tracked files differ from it."""
-    described = _git("describe", "--always", "--abbrev=12", "--dirty", "--exclude=*")
-    return described or "unknown"
+    """The commit checked out, with ``-dirty`` where tracked files differ from it, results and pages of them apart."""
+    described = _git("rev-parse", "--short=12", "HEAD")
+    changed = _git(
+        "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results", ":!docs", ":!*.md"
+    )
+    return f"{described}-dirty" if described and changed else described or "unknown"
 
 
 def versions() -> dict[str, str]:

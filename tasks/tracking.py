@@ -97,6 +97,10 @@ class Tracker:
             tracker._begun = tracker._runs_of(tracker.attempt)
         return tracker
 
+    def is_of_attempt(self, run_id: str) -> bool:
+        """Whether this attempt made the run before it was cut off."""
+        return run_id in self._begun.values()
+
     def _runs_of(self, attempt: Attempt) -> dict[tuple[str, str], str]:
         """Runs that the attempt made before it was cut off, by name and parent."""
         if not attempt.resumed:

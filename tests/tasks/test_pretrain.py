@@ -56,7 +56,7 @@ def test_repeat_gives_the_same_bytes_and_another_seed_another_teacher(files: Wor
 def test_time_is_told_in_a_file_of_its_own(files: Workspace) -> None:
     run_pretrain(files)
     timing = json.loads(files.timing("pretrain").read_text())
-    assert timing.keys() == {"stage_seconds", "device", "threads"}
+    assert timing.keys() == {"stage_seconds", "device", "threads", "peak_rss_mb"}
     assert timing["stage_seconds"] > 0
     assert timing["device"] == "cpu"
     assert not any("seconds" in content.decode("latin-1") for content in contents(files.teacher).values())

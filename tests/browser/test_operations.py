@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from flows.params import write_changes
 from flows.processes import marked
 from flows.served import Served, answers, read_served
 from tests.browser.conftest import PATIENCE, Browser
@@ -57,6 +58,7 @@ def post(address: str, content: dict[str, Any]) -> Any:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """`make serve`, `make deploy` (twice) with a schedule that is due within the minute, its first run; then Ctrl-C."""
     folder = make_project(tmp_path_factory.mktemp("operations") / "project")
+    write_changes(folder, {"registration.gate.min_quality": 0.5})  # a champion is to be seen, be it as small as this
     plan = (folder / "prefect.yaml").read_text()
     assert plan.count(EVERY_NIGHT) == 1
     (folder / "prefect.yaml").write_text(plan.replace(EVERY_NIGHT, EVERY_MINUTE))

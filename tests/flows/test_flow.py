@@ -42,6 +42,7 @@ class Versions:
 def run(monkeypatch, tmp_path, root):
     """Run the flow over stand-in stages; returns its state, and the states of its tasks by name."""
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
     from flows import pipeline as module
 
@@ -59,7 +60,8 @@ def run(monkeypatch, tmp_path, root):
         state = module.pipeline(return_state=True)
         with get_client(sync_client=True) as client:
             flow_run = client.read_flow_run(state.state_details.flow_run_id)
-            artifacts = {artifact.key: artifact for artifact in client.read_artifacts()}
+            mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
+            artifacts = {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=mine)}
         return SimpleNamespace(state=state, name=flow_run.name, artifacts=artifacts)
 
     return run

@@ -63,6 +63,7 @@ class Histories:
         self.n_items = len(items)
         place = np.full(pool.interactions.n_items, -1, dtype=np.int32)
         place[items] = np.arange(len(items), dtype=np.int32)
+        self.place = place  # of every item among ``items``; -1 for the others
         train = pool.train
         self.seen = _rows(train, place, np.ones(len(train), dtype=np.float32))
         unseen, weights = teacher_targets(pool, n_targets, rank_scale)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dconrec_core.condensation.descent import Descent
 from dconrec_core.condensation.histories import Histories, Rows, worth_mentioning
 from dconrec_core.condensation.reader import Reader
 from dconrec_core.condensation.relaxation import hard_threshold, window
@@ -64,18 +65,16 @@ class StandIn:
         learning_rate: float,
         rng: np.random.Generator,
     ) -> None:
-        self.pool, self.count, self.passes, self.learning_rate, self.rng = pool, count, passes, learning_rate, rng
+        self.count, self.passes, self.learning_rate, self.rng = count, passes, learning_rate, rng
         items = worth_mentioning(pool, MOST_ITEMS, N_TARGETS, RANK_SCALE)
         self.histories = Histories(pool, items, N_TARGETS, RANK_SCALE)
-        place = np.full(pool.interactions.n_items, -1, dtype=np.int32)
-        place[items] = np.arange(len(items), dtype=np.int32)
         entries = np.arange(len(pool), dtype=np.int32)
         self.candidates = Rows(pool.interactions.indptr, entries, pool.score)
-        self.place = place[pool.interactions.items]
+        self.place = self.histories.place[pool.interactions.items]
+        self.pseudo = torch.from_numpy(~pool.observed)
         self.size = min(batch_users, len(self.histories.users))
         self.logits = torch.from_numpy(logits.astype(np.float32))
-        self.mean = self.logits.clone()
-        self.first, self.second = torch.zeros_like(self.logits), torch.zeros_like(self.logits)
+        self.descent = Descent(self.logits, AVERAGING)
         self.reader = Reader(self.size, torch.device("cpu"))
         self.reader_steps = torch.optim.Adam(self.reader.parameters.values(), lr=READER_RATE)
 
@@ -87,8 +86,9 @@ class StandIn:
             for start in range(0, len(order) - self.size + 1, self.size):
                 batch = self._batch(order[start : start + self.size])
                 losses.append(self._add_gradient(batch, threshold, gradient))
-            self._move(number, gradient)
-            yield number, float(np.mean(losses)), self.mean.numpy().astype(np.float64)
+            rate = self.learning_rate * (1 + math.cos(math.pi * (number - 1) / self.passes)) / 2
+            self.descent.step(number, gradient, rate)
+            yield number, float(np.mean(losses)), self.descent.mean.numpy().astype(np.float64)
 
     def _batch(self, users: npt.NDArray[np.int64]) -> Batch:
         rows, entries, _ = self.candidates.take(users)
@@ -101,8 +101,8 @@ class StandIn:
     def _add_gradient(self, batch: Batch, threshold: torch.Tensor, gradient: torch.Tensor) -> float:
         logits = self.logits[batch.entries]
         kept = (logits >= threshold).to(logits.dtype).requires_grad_(True)
-        pseudo = torch.from_numpy(~self.pool.observed)[batch.entries]
-        shown = batch.visible.view(-1)[batch.cells] + pseudo  # nobody may be ranked by what is hidden
+        # Nobody may be ranked by what is hidden.
+        shown = batch.visible.view(-1)[batch.cells] + self.pseudo[batch.entries]
         table = torch.zeros(batch.visible.numel()).scatter(0, batch.cells, kept * shown).view_as(batch.visible)
         self.reader_steps.zero_grad()
         scores = self.reader.logits(table, table) - 1e4 * batch.visible
@@ -112,13 +112,3 @@ class StandIn:
         assert kept.grad is not None
         gradient[batch.entries] = kept.grad * window(logits, threshold, SPREAD)
         return float(cost.detach())
-
-    def _move(self, number: int, gradient: torch.Tensor) -> None:
-        """Adam with β = 0.9, 0.99 and the running mean; what is infinite stays."""
-        rate = self.learning_rate * (1 + math.cos(math.pi * (number - 1) / self.passes)) / 2
-        self.first.mul_(0.9).add_(gradient, alpha=0.1)
-        self.second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
-        deviation = (self.second / (1 - 0.99**number)).sqrt_().add_(1e-12)
-        self.logits.addcdiv_(self.first, deviation, value=-rate / (1 - 0.9**number))
-        keep = min(AVERAGING, number / (number + 1))
-        self.mean.mul_(keep).add_(self.logits, alpha=1 - keep)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from dconrec_core.condensation.base import make_synthetic
 from dconrec_core.condensation.clusters import starting_logits
+from dconrec_core.condensation.descent import Descent
 from dconrec_core.condensation.exam import Exam
 from dconrec_core.condensation.histories import Histories, Lesson, worth_mentioning
 from dconrec_core.condensation.reader import Reader
@@ -116,8 +117,7 @@ class Search:
 
     def __init__(self, logits: torch.Tensor, budget: int, config: SyntheticUsersConfig) -> None:
         self.logits, self.budget, self.config = logits, budget, config
-        self.mean = logits.clone()
-        self.first, self.second = torch.zeros_like(logits), torch.zeros_like(logits)
+        self.descent = Descent(logits, config.averaging)
         self.reader = Reader(len(logits), logits.device)
         self.reader_steps = torch.optim.Adam(self.reader.parameters.values(), lr=config.reader_rate)
 
@@ -127,7 +127,7 @@ class Search:
         loss, gradient = self.gradient(number, lesson)
         self.reader_steps.step()
         progress = (number - 1) / self.config.steps
-        self._move(number, gradient, self.config.learning_rate * (1 + math.cos(math.pi * progress)) / 2)
+        self.descent.step(number, gradient, self.config.learning_rate * (1 + math.cos(math.pi * progress)) / 2)
         return loss
 
     def gradient(self, number: int, lesson: Lesson) -> tuple[float, torch.Tensor]:
@@ -148,15 +148,6 @@ class Search:
         """Cross-entropy of the targets in the ranking of the items that are not visible, mean over the batch."""
         logits = self.reader.logits(histories, lesson.visible) - 1e4 * lesson.visible
         return -(torch.log_softmax(logits, dim=1) * lesson.target).sum() / len(lesson.target)
-
-    def _move(self, number: int, gradient: torch.Tensor, rate: float) -> None:
-        """Adam with β = 0.9, 0.99 and the running mean."""
-        self.first.mul_(0.9).add_(gradient, alpha=0.1)
-        self.second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
-        deviation = (self.second / (1 - 0.99**number)).sqrt_().add_(1e-12)
-        self.logits.addcdiv_(self.first, deviation, value=-rate / (1 - 0.9**number))
-        keep = min(self.config.averaging, number / (number + 1))
-        self.mean.mul_(keep).add_(self.logits, alpha=1 - keep)
 
 
 class PolicySearch(Search):
@@ -323,8 +314,10 @@ class SyntheticUsers:
     @torch.no_grad()
     def _look(self, search: Search, number: int, exam: Exam) -> Look:
         """Cut the set from the running mean and rank valid by the reader."""
-        histories = discrete(search.mean, search.budget)
-        probability = torch.sigmoid((search.mean - hard_threshold(search.mean, search.budget)) / self.config.spread)
+        histories = discrete(search.descent.mean, search.budget)
+        probability = torch.sigmoid(
+            (search.descent.mean - hard_threshold(search.descent.mean, search.budget)) / self.config.spread
+        )
         solved, outputs = (table.cpu().numpy() for table in search.reader.tables(histories))
         return Look(number, exam.quality(solved, outputs), histories, probability, search.reader.settings())
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import Task, flow, get_run_logger, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ParameterTypeError
@@ -34,7 +34,7 @@ from flows.failure import USER_ERRORS, one_line
 from flows.hooks import remember_failure
 from flows.pages import USUAL, mlflow_pages
 from flows.params import check_names, parse_changes, presets, read_params, read_preset
-from flows.states import STOPPED, UNREACHABLE, failed
+from flows.states import STOPPED, UNREACHABLE, failed, is_unreachable
 from tasks.comparison import Cell, Comparison, References
 from tasks.grid import cells, cheapest_first, load_split
 from tasks.params import PipelineParams
@@ -125,10 +125,6 @@ def measure(position: int, job: Job) -> State[Any]:
         return failed(cell.name, error)
 
 
-def _is_unreachable(task: Task[..., Any], run: object, state: State[Any]) -> bool:
-    return state.name == UNREACHABLE
-
-
 @task(
     name="track",
     cache_policy=NO_CACHE,
@@ -136,7 +132,7 @@ def _is_unreachable(task: Task[..., Any], run: object, state: State[Any]) -> boo
     tags=["dconrec", "comparison"],
     retries=2,
     retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=_is_unreachable,
+    retry_condition_fn=is_unreachable,
 )
 def track(job: Job, experiment: str, asked: Mapping[str, Any]) -> State[Any]:
     """Remember every finished cell in MLflow."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.params import read_params
-from tasks.naming import model_name
 
 
 def main(arguments: list[str]) -> int:
@@ -20,13 +19,10 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     out = asked.out.resolve()
     os.chdir(ROOT)
-    from tasks.model_registry import SHA256, Registry  # MLflow comes with it
-    from tasks.tracking import Tracker
+    from tasks.model_registry import SHA256, registry_of  # MLflow comes with it
 
     try:
-        params = read_params(Path())
-        tracker = Tracker.open(params.registration.experiment, Path("mlflow"))
-        registry = Registry(tracker, asked.name or model_name(params))
+        registry = registry_of(read_params(Path()), asked.name)
         version = registry.fetch(out, asked.alias)
     except USER_ERRORS as error:
         print(one_line(error), file=sys.stderr)

@@ -26,7 +26,6 @@ from flows.hooks import remember_failure
 from flows.params import parse_changes, read_params
 from flows.pipeline import pipeline
 from flows.states import STOPPED, failed
-from tasks.naming import model_name
 from tasks.params import PipelineParams
 from tasks.versioning import Versions
 from tasks.workspace import Workspace
@@ -59,12 +58,10 @@ def append_increment(increment: str, params: PipelineParams) -> State[Any]:
 @task(name="decide", cache_policy=NO_CACHE, persist_result=False)
 def decide(answer: Approval | None, params: PipelineParams) -> State[Any]:
     """Write the person's answer to the version, and move the alias if it is yes."""
-    from tasks.model_registry import Registry
-    from tasks.tracking import Tracker
+    from tasks.model_registry import registry_of
 
     try:
-        tracker = Tracker.open(params.registration.experiment, Path("mlflow"))
-        registry, version = Registry(tracker, model_name(params)), str(_registration()["version"])
+        registry, version = registry_of(params), str(_registration()["version"])
         if answer is None:
             registry.decline(version, "nobody answered in time", "gate")
             return Completed(message=f"version {version} declined: nobody answered in time")
@@ -114,13 +111,12 @@ def _require_stable_split(params: PipelineParams) -> None:
 def _champion(params: PipelineParams) -> str | None:
     """The SHA-256 of the champion, fetched for the condenser to go on from; None where it cannot."""
     from dconrec_core.condensation.dataset import read_card
-    from tasks.model_registry import SHA256, Registry
-    from tasks.tracking import Tracker
+    from tasks.model_registry import SHA256, registry_of
     from tasks.warm import WARM
 
     if not params.refresh.warm or params.condense.name not in WARM:
         return None
-    registry = Registry(Tracker.open(params.registration.experiment, Path("mlflow")), model_name(params))
+    registry = registry_of(params)
     if (champion := registry.champion()) is None:
         return None
     sha256 = champion.tags[SHA256]
@@ -152,11 +148,9 @@ POLL = 5
 
 def _is_waiting(params: PipelineParams, registration: dict[str, Any]) -> bool:
     """Whether nobody has answered for this version yet, in an earlier run for instance."""
-    from tasks.model_registry import CHALLENGER, Registry
-    from tasks.tracking import Tracker
+    from tasks.model_registry import CHALLENGER, registry_of
 
-    registry = Registry(Tracker.open(params.registration.experiment, Path("mlflow")), model_name(params))
-    challenger = registry.by_alias(CHALLENGER)
+    challenger = registry_of(params).by_alias(CHALLENGER)
     return challenger is not None and str(challenger.version) == str(registration["version"])
 
 

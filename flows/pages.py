@@ -5,10 +5,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from flows.served import answers, home, read_served
+from flows.served import HOST, MLFLOW_PORT, answers, home, read_served
 from tasks.workspace import Workspace
 
-USUAL = "http://127.0.0.1:5055"
+USUAL = f"http://{HOST}:{MLFLOW_PORT}"
 """Where MLflow's pages are unless the port is taken."""
 
 

@@ -25,7 +25,7 @@ from flows.hooks import remember_failure
 from flows.params import check_names, read_params, write_changes
 from flows.results import draw, read_results, table
 from flows.stages import BY_NAME, STAGES, Stage
-from flows.states import STOPPED, TIMED_OUT, UNREACHABLE, failed
+from flows.states import STOPPED, TIMED_OUT, UNREACHABLE, failed, is_unreachable
 from tasks.naming import run_name
 from tasks.params import PipelineParams
 from tasks.versioning import Versions
@@ -78,14 +78,10 @@ class Job:
         self.progress.epoch(event)
 
 
-def _is_unreachable(task: Task[..., Any], run: object, state: State[Any]) -> bool:
-    return state.name == UNREACHABLE
-
-
 @task(
     cache_policy=NO_CACHE,  # DVC alone decides what is stale
     persist_result=False,
-    retry_condition_fn=_is_unreachable,
+    retry_condition_fn=is_unreachable,
 )
 def run_stage(name: str, job: Job) -> State[Any]:
     """One stage of the table; a failure that is not a bug becomes a state with one line and no traceback."""

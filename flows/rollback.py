@@ -8,7 +8,6 @@ from pathlib import Path
 from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.params import read_params
-from tasks.naming import model_name
 
 
 def main(arguments: list[str]) -> int:
@@ -18,13 +17,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--reason", default="rolled back by hand, no reason given")
     asked = parser.parse_args(arguments)
     os.chdir(ROOT)
-    from tasks.model_registry import Registry  # MLflow comes with it
-    from tasks.tracking import Tracker
+    from tasks.model_registry import registry_of  # MLflow comes with it
 
     try:
-        params = read_params(Path())
-        tracker = Tracker.open(params.registration.experiment, Path("mlflow"))
-        registry = Registry(tracker, asked.name or model_name(params))
+        registry = registry_of(read_params(Path()), asked.name)
         was, now = registry.rollback(asked.reason, "a person")
     except USER_ERRORS as error:
         print(one_line(error), file=sys.stderr)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, flow, get_run_logger, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
@@ -28,7 +28,7 @@ from flows.console import Console, spell_seconds
 from flows.failure import USER_ERRORS, one_line
 from flows.params import check_names, read_params, write_changes
 from flows.stages import STAGES
-from flows.states import STOPPED, UNREACHABLE, failed
+from flows.states import STOPPED, UNREACHABLE, failed, is_unreachable
 from tasks.naming import run_name
 from tasks.params import PipelineParams
 from tasks.selection import PIPELINE_FIRST, Selection, Training, agreement_of, read_selection
@@ -93,10 +93,6 @@ def train(position: int, job: Job) -> State[Any]:
         return failed(training.name, error)
 
 
-def _is_unreachable(task: Task[..., Any], run: object, state: State[Any]) -> bool:
-    return state.name == UNREACHABLE
-
-
 @task(
     name="track",
     cache_policy=NO_CACHE,
@@ -104,7 +100,7 @@ def _is_unreachable(task: Task[..., Any], run: object, state: State[Any]) -> boo
     tags=["dconrec", "selection"],
     retries=2,
     retry_delay_seconds=RETRY_SECONDS,
-    retry_condition_fn=_is_unreachable,
+    retry_condition_fn=is_unreachable,
 )
 def track(job: Job) -> State[Any]:
     """Remember the selection in MLflow."""

@@ -24,10 +24,19 @@ from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.pages import pages, registration_of
 from flows.processes import MARK, PATIENCE, stop_marked
-from flows.served import HOST, Served, forget_served, home, read_served, responds, write_served
+from flows.served import (
+    HOST,
+    MLFLOW_PORT,
+    PREFECT_PORT,
+    Served,
+    forget_served,
+    home,
+    read_served,
+    responds,
+    write_served,
+)
 from tasks.workspace import Workspace
 
-MLFLOW_PORT, PREFECT_PORT = 5055, 4200
 START_SECONDS = 120
 WORKER = "worker"
 SQLITE = "sqlite:///"

@@ -11,6 +11,7 @@ from pathlib import Path
 from dconrec_core.atomic import write_json
 
 HOST = "127.0.0.1"
+MLFLOW_PORT, PREFECT_PORT = 5055, 4200
 FILE = "served.json"
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
@@ -14,3 +15,8 @@ STOPPED, UNREACHABLE, TIMED_OUT = "Stopped", "Unreachable", "TimedOut"
 def failed(what: str, error: BaseException) -> State[Any]:
     """The state of a task called ``what``."""
     return Failed(name=UNREACHABLE if may_pass(error) else STOPPED, message=f"{what}: {one_line(error)}")
+
+
+def is_unreachable(task: Task[..., Any], run: object, state: State[Any]) -> bool:
+    """For ``retry_condition_fn``: whether another try can help."""
+    return state.name == UNREACHABLE

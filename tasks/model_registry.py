@@ -14,6 +14,8 @@ from mlflow.entities.model_registry import ModelVersion
 from dconrec_core.atomic import atomic_folder
 from dconrec_core.condensation.dataset import dataset_sha256, read_card
 from dconrec_core.errors import DataError
+from tasks.naming import model_name
+from tasks.params import PipelineParams
 from tasks.tracking import Tracker, told
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -150,3 +152,13 @@ def check_bytes(folder: Path, registered: str, uri: str) -> None:
                 f"{uri} has SHA-256 {found[:12]}…, {sha256[:12] or 'none'}… is {where}: its files were altered; "
                 "go back with python -m flows.rollback, or run the pipeline again"
             )
+
+
+def registry_of(params: PipelineParams, name: str | None = None) -> Registry:
+    """The registry that a pipeline run in this folder writes to.
+
+    Args:
+        params: Of the pipeline.
+        name: Another registered model.
+    """
+    return Registry(Tracker.open(params.registration.experiment, Path("mlflow")), name or model_name(params))

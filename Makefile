@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
 .PHONY: help env demo repro report select ui serve deploy status stop rollback gc test test-fast check lint format \
   typecheck docs headline paper-table bench-quality bench-ablation bench-ceiling bench-convergence bench-faults \
-  bench-held-out bench-refresh bench-select bench-speed bench-scale bench-profile peers wheel clean
+  bench-held-out bench-overhead bench-refresh bench-select bench-speed bench-scale bench-profile peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +112,9 @@ bench-convergence: env ## how fast the policy gradient finds a stationary point,
 
 bench-held-out: env ## users kept out of everything, on ML-1M from DATA (half an hour)
 	@$(BIN)/python -m benchmarks.held_out --data $(DATA)
+
+bench-overhead: env ## what Prefect and DVC cost on top of the stage functions, on the files in DATA (an hour)
+	@$(BIN)/python -m benchmarks.overhead --data $(DATA)
 
 bench-refresh: env ## condensing anew beside going on from the last set, on the files in DATA (an hour)
 	@$(BIN)/python -m benchmarks.refresh --data $(DATA)

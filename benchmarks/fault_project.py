@@ -21,11 +21,9 @@ from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
 from tasks.leftovers import leftovers
-from tests.flows.project import CLOCKED, environment, make_project, outputs
+from tests.flows.project import CLOCKED, clean, environment, make_project, make_store, outputs
 
 INJECTION = Path(__file__).parent / "fault_injection"
-WRITTEN = ("results", "mlflow", ".prefect", ".dvc/cache", ".dvc/tmp", "dvc.lock")
-"""What a run leaves, beside ``data``; a clean project has none of it."""
 TEMPORARY = re.compile(r"\.tmp-\d+|\.tmp$|^\.")
 QUIET: dict[str, str] = {
     "GIT_AUTHOR_NAME": "faults", "GIT_AUTHOR_EMAIL": "faults@example.com", "GIT_COMMITTER_NAME": "faults",
@@ -91,7 +89,7 @@ class Bench:
                 life = Life(self.template, self)
                 life.must("flow")
                 _copy(self.template, kept)
-                life.clean()
+                clean(life.root)
             self._reference = Life(kept, self)
         return self._reference
 
@@ -102,8 +100,7 @@ class Bench:
         if with_store:
             store = self.folder / "store.db"
             if not store.exists():
-                command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{store}"]
-                subprocess.run(command, env=life.variables(), capture_output=True, check=True)
+                make_store(store)
             (life.root / "mlflow").mkdir(exist_ok=True)
             shutil.copy(store, life.root / "mlflow/mlflow.db")
         return life
@@ -178,14 +175,6 @@ class Life:
         end = time.monotonic() + 10
         while self.strays() and time.monotonic() < end:
             time.sleep(0.05)
-
-    def clean(self) -> None:
-        """Back to what a clone holds, but for what was compiled."""
-        for name in WRITTEN:
-            _remove(self.root / name)
-        for path in (self.root / "data").iterdir():
-            if path.name != "input":
-                _remove(path)
 
     def remove(self) -> None:
         """Nothing of it is needed any more."""
@@ -316,13 +305,6 @@ def is_free(path: Path) -> bool:
 def _copy(source: Path, target: Path) -> Path:
     shutil.copytree(source, target, symlinks=True)
     return target
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _md5(path: Path) -> str:

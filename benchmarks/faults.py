@@ -5,7 +5,6 @@ Each row is one case: how often it was ``tried``, how often it ``survived``, and
 what each case does. Kills and full disks need Linux; small disks need root, and are left out where it is missing.
 """
 
-import hashlib
 import os
 import shutil
 import signal
@@ -22,7 +21,7 @@ from benchmarks import malformed
 from benchmarks.command_line import run_main
 from benchmarks.fault_nights import week
 from benchmarks.fault_project import Bench
-from benchmarks.results import ROOT, Results, Row
+from benchmarks.results import Results, Row, drivers_fingerprint
 
 COMMAND = "make bench-faults"
 DAY = 24 * 3600.0
@@ -127,14 +126,6 @@ def _fuzz(kind: str, count: int) -> Measure:
     return measured
 
 
-def code_fingerprint() -> str:
-    """Of flows and tasks, which every case runs."""
-    digest = hashlib.sha256()
-    for path in sorted(path for folder in ("flows", "tasks") for path in (ROOT / folder).rglob("*.py")):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Try what is missing and print a line a case."""
     parser = ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
@@ -143,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--folder", type=Path, help="for the projects that are broken; a temporary one by default")
     options = parser.parse_args(arguments)
-    results, code = Results.named("faults", COMMAND), {"of": code_fingerprint()}
+    results, code = Results.named("faults", COMMAND), {"of": drivers_fingerprint()}
     folder = options.folder or Path(tempfile.mkdtemp(prefix="faults-"))
     folder.mkdir(parents=True, exist_ok=True)
     bench, every = Bench(folder), list(cases())

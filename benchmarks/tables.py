@@ -261,6 +261,31 @@ def convergence() -> str:
     return f"{_markdown(heads, lines)}\n\n{note}"
 
 
+def overhead() -> str:
+    """What the drivers cost on top of the bare stage functions, on a short job and beside the whole one."""
+    rows = {(row["dataset"], row["job"]): row for row in _rows("overhead")}
+    lines = []
+    for dataset in _distinct(list(rows.values()), "dataset"):
+        if short := rows.get((dataset, "short")):
+            lines += [
+                [dataset, "the job, cut short", *(_clocks(short, side) for side in ("bare", "flow", "dvc"))],
+                [dataset, "of which conducting it", "–", *(_clocks(short, f"{s}_overhead") for s in ("flow", "dvc"))],
+                [dataset, "nothing to do", "–", *(_clocks(short, f"{s}_cached") for s in ("flow", "dvc"))],
+            ]
+        if whole := rows.get((dataset, "whole")):
+            shares = (f"{100 * whole[f'{side}_share_of_seconds']:.1f} %" for side in ("flow", "dvc"))
+            lines.append([dataset, "the whole job, conducting it beside it", _clocks(whole, "bare"), *shares])
+    if not lines:
+        return _none_yet("overhead.json", "make bench-overhead")
+    heads = ["dataset", "seconds of", "stage functions", "Prefect flow", "`dvc repro`"]
+    note = "Seconds on the wall (of processors); medians of runs in turn (`make bench-overhead`)."
+    return f"{_markdown(heads, lines, words=2)}\n\n{note}"
+
+
+def _clocks(row: Row, name: str) -> str:
+    return f"{row[f'{name}_seconds']:.1f} ({row[f'{name}_cpu_seconds']:.1f})"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "headline": headline,
     "inductive": inductive,
@@ -274,6 +299,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "scale": scale,
     "selection": selection,
     "convergence": convergence,
+    "overhead": overhead,
 }
 """Name in ``<!-- table:NAME -->`` → the Markdown between the markers."""
 

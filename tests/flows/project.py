@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from flows.params import parse_changes, write_changes
@@ -21,6 +21,8 @@ TINY = (
     "evaluate.trials=1",
     "evaluate.curve_ratios=[0.5]",
 )
+WRITTEN = ("results", "mlflow", ".prefect", ".dvc/cache", ".dvc/tmp", "dvc.lock")
+"""What a run leaves, beside ``data``; a clean project has none of it."""
 INHERITED = ("DVC_STAGE", "DVC_ROOT", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME")
 """Settings of the test run that would hide the project's own defaults."""
 CLOCKED = ("timings/", "report.html", "registration.json")
@@ -33,17 +35,37 @@ def environment() -> dict[str, str]:
     return plain | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{plain.get('PATH', '')}", "PYTHONPATH": ""}
 
 
-def make_project(folder: Path) -> Path:
-    """Copy the project as a clone would have it, set its params to something tiny, and commit."""
+def make_project(folder: Path, changes: Sequence[str] = TINY, preset: str = "") -> Path:
+    """Copy the project as a clone would have it, set its params, to something tiny by default, and commit."""
     folder.mkdir(parents=True)
     for part in (*FOLDERS, *FILES):
         _copy(ROOT / part, folder / part)
     for part in DVC_PARTS:
         _copy(ROOT / ".dvc" / part, folder / ".dvc" / part)
-    write_changes(folder, parse_changes(TINY))
+    if preset:
+        _copy(ROOT / "presets" / f"{preset}.yaml", folder / "params.yaml")
+    write_changes(folder, parse_changes(changes))
     git(folder, "init", "--quiet")
+    git(folder, "config", "user.name", "someone")
+    git(folder, "config", "user.email", "someone@example.com")
     commit(folder, "start")
     return folder
+
+
+def make_store(path: Path) -> None:
+    """MLflow's tables, empty."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    call(path.parent, sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}")
+
+
+def clean(folder: Path, keep: Collection[str] = ()) -> None:
+    """Back to what a clone holds, but for what was compiled and for the paths in ``keep``."""
+    written = {folder / name for name in WRITTEN} | set((folder / "data").iterdir())
+    for path in written - {folder / name for name in ("data/input", *keep)}:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def commit(folder: Path, message: str) -> None:

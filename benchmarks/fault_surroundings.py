@@ -62,7 +62,7 @@ def disk_full(bench: Bench, driver: str, room: int) -> Row:
         faults += life.visible_faults(lockfile=False)
         remount(f"size={ROOM_MB}m")
         faults += _restarted(life, driver)
-    return _ended(life, faults, hit=bool(done.status), said=done.last[:200])
+    return _ended(life, faults, hit=bool(done.status), said=done.last)
 
 
 def read_only(bench: Bench, driver: str) -> Row:
@@ -75,7 +75,7 @@ def read_only(bench: Bench, driver: str) -> Row:
             faults.append(f"not one line: {done.last}")
         remount("rw")
         faults += _restarted(life, driver)
-    return _ended(life, faults, said=done.last[:200])
+    return _ended(life, faults, said=done.last)
 
 
 def _away(life: Life) -> dict[str, str]:
@@ -93,9 +93,12 @@ def _restarted(life: Life, driver: str) -> list[str]:
     return [f"the restart ended with {done.status}: {done.last}"] if done.status else life.end_faults()
 
 
-def _ended(life: Life, faults: list[str], **more: object) -> Row:
+def _ended(life: Life, faults: list[str], said: str = "", **more: object) -> Row:
+    """The row; paths in what was said are from the project on, since the folder is another one each time."""
     if not faults:
         life.remove()
+    if said:
+        more["said"] = said.replace(f"{life.root}/", "")[:200]
     return row(1, int(not faults), faults, **more)
 
 
@@ -114,7 +117,7 @@ def two_at_once(bench: Bench, first: str, second: str) -> Row:
             faults.append(f"does not say who is there: {done.last}")
     faults += life.end_faults()
     said = next((line for done in ends for line in done.text.splitlines() if any(w in line for w in HOLDER)), "")
-    return _ended(life, faults, said=said[:200])
+    return _ended(life, faults, said=said)
 
 
 def two_on_a_fresh_store(bench: Bench) -> Row:
@@ -159,9 +162,8 @@ def altered_object(bench: Bench, stage: str, out: str, driver: str) -> Row:
     if not found:
         faults.append("nobody noticed")
     faults += [fault for fault in life.end_faults() if not fault.startswith("MLflow")]  # it has the reference's, too
-    return _ended(
-        life, faults, said=next((line for line in done.text.splitlines() if "altered" in line), done.last)[:200]
-    )
+    said = next((line for line in done.text.splitlines() if "altered" in line), done.last)
+    return _ended(life, faults, said=said)
 
 
 def _files(path: Path) -> list[Path]:
@@ -249,7 +251,7 @@ def clock_before_the_data(bench: Bench, driver: str) -> Row:
     if not done.status or "is the clock here wrong (1971" not in done.text or "Traceback" in done.text:
         faults.append(f"not said: {done.last}")
     faults += _restarted(life, driver)
-    return _ended(life, faults, said=done.last[:200])
+    return _ended(life, faults, said=done.last)
 
 
 def clock_between_runs(bench: Bench, driver: str, shift: float) -> Row:

@@ -15,6 +15,7 @@ from flows.alone import alone
 from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.params import read_params
+from tasks.copies import abandoned_copies
 from tasks.retention import Unneeded, old_checkpoints
 from tasks.workspace import Workspace
 
@@ -36,6 +37,7 @@ def unneeded(files: Workspace, keep: int) -> list[Unneeded]:
         *runs.unneeded(),
         *unneeded_objects(files.root, keep, runs.kept_hashes),
         old_checkpoints(files.checkpoints, keep),
+        abandoned_copies(files.root),
         old_flow_runs(keep),
     ]
 

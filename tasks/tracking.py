@@ -17,8 +17,8 @@ from tasks.tracking_attempt import TAG, Attempt
 from tasks.tracking_store import make_store
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
-for noisy in ("mlflow", "mlflow.store.db.utils"):
-    logging.getLogger(noisy).setLevel(logging.ERROR)
+logging.getLogger("mlflow").setLevel(logging.ERROR)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its tracebacks are of what is raised anyway
 warnings.filterwarnings("ignore", module=r"mlflow\..*")
 
 from mlflow import MlflowClient, MlflowException  # noqa: E402  (after its voice is lowered)
@@ -48,9 +48,13 @@ def told(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise TrackingError(
-            f"MLflow at {uri}: {reason}; check MLFLOW_TRACKING_URI, or move its database aside"
-        ) from error
+        raise TrackingError(f"MLflow at {uri}: {reason}; {_way_out(reason)}") from error
+
+
+def _way_out(reason: str) -> str:
+    if "disk is full" in reason:  # SQLite's words
+        return "free some space and run again; finished stages are kept"
+    return "check MLFLOW_TRACKING_URI, or move its database aside"
 
 
 @dataclass

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
-from tasks.tracking import DataInput, Tracker, TrackingError, metric_name
+from tasks.tracking import DataInput, Tracker, TrackingError, metric_name, told
 
 pytestmark = pytest.mark.slow  # a fresh database takes seconds
 
@@ -92,6 +93,14 @@ def test_a_server_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(TrackingError, match="MLFLOW_TRACKING_URI") as error:
         Tracker.open("trial", tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_a_full_disk_is_told_with_its_way_out():
+    full = SQLAlchemyError("(sqlite3.OperationalError) database or disk is full\n(Background on this error at …)")
+    with pytest.raises(TrackingError, match=r"database or disk is full; free some space and run again") as caught:
+        with told("sqlite:///mlflow.db"):
+            raise full
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_no_database_is_one_line(tmp_path, monkeypatch):

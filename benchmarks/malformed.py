@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from dconrec_core.condensation.dataset import dataset_sha256, read_card, read_condensed, write_condensed
 from dconrec_core.data.download import read_member
+from dconrec_core.data.file import FileConfig, FileDataset
 from dconrec_core.data.io import read_pool, read_split, write_pool, write_split
 from dconrec_core.models import MODELS
 from dconrec_core.models.store import save_model
@@ -37,9 +38,11 @@ from flows.params import check_names, read_params
 from tasks.augment import augment
 from tasks.ingest import ingest
 from tasks.leftovers import TEMPORARY
-from tasks.params import AugmentParams, ChecksParams, Component
+from tasks.params import AugmentParams, ChecksParams, Component, RefreshParams
 from tasks.reading import readable
+from tasks.refresh import append
 from tasks.validate import validate
+from tasks.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 HANG_SECONDS = 30
@@ -226,6 +229,39 @@ def _text(lot: random.Random, frame: pd.DataFrame, path: Path, config: dict[str,
         config["user"] = SCRIPT
     else:
         path.write_bytes(b"\xff\xfe".join(line.encode() for line in lines))
+
+
+def increments(lot: random.Random, folder: Path) -> Call:
+    """New interactions for a file that is right, damaged as a table may be; the file must stay as it was, or be whole.
+
+    The thresholds on how much is new are as wide as can be: it is the file that must be refused.
+    """
+    files, grows = Workspace(folder), folder / "input" / "grows.csv"
+    grows.parent.mkdir()
+    _ratings(lot).to_csv(grows, index=False)
+    fresh, increment = _ratings(lot), folder / "new.csv"
+    fresh.to_csv(increment, index=False)
+    lot.choice([_cells, _cells, _columns, _bytes, _text])(lot, fresh, increment, {})
+    if lot.random() < 0.3:
+        increment.write_bytes(_damaged(lot, increment.read_bytes()))
+    before = grows.read_bytes()
+    config = {"path": str(grows), "rating": "rating", "timestamp": "timestamp"}
+    wide = RefreshParams(
+        min_rows=1, max_growth=1e6, max_new_users=1, max_new_items=1, max_popularity_shift=1e6, max_rating_shift=1e6
+    )
+
+    def read() -> None:
+        try:
+            append(Component(name="file", config=config), wide, increment, files)
+        except BaseException:
+            if grows.read_bytes() != before:
+                raise AssertionError("refused, and the file has changed") from None
+            raise
+        if not grows.read_bytes().startswith(before):
+            raise AssertionError("appended, and what was there has changed")
+        FileDataset(FileConfig.model_validate(config)).load(files.cache, RunOptions())  # the next night reads it
+
+    return read
 
 
 def _description(lot: random.Random, frame: pd.DataFrame, path: Path, config: dict[str, Any]) -> None:
@@ -530,6 +566,7 @@ def _ingested(name: str, folder: Path) -> None:
 
 KINDS: dict[str, Kind] = {
     "tables": tables,
+    "increments": increments,
     "params": params,
     "cards": cards,
     "condensed folders": condensed_folders,
@@ -539,6 +576,6 @@ KINDS: dict[str, Kind] = {
     "published files": published,
 }
 COUNTS = {
-    "tables": 600, "params": 500, "cards": 350, "condensed folders": 350, "splits and pools": 250, "teachers": 150,
-    "archives": 200, "published files": 150,
+    "tables": 600, "increments": 300, "params": 500, "cards": 350, "condensed folders": 350, "splits and pools": 250,
+    "teachers": 150, "archives": 200, "published files": 150,
 }  # fmt: skip

@@ -77,8 +77,8 @@ def popularity_shift(before: pd.Series, after: pd.Series) -> float:
 
 
 def stability(before: pd.Series, after: pd.Series) -> float:
-    """Population stability index of a column of numbers; values that are missing are left to the other checks."""
-    before, after = before.dropna().astype(float), after.dropna().astype(float)
+    """Population stability index of a column of numbers; what is missing or no number is left to ``validate``."""
+    before, after = (pd.to_numeric(values, errors="coerce").dropna().astype(float) for values in (before, after))
     if before.nunique() > 2 * BINS:
         edges = np.unique(np.quantile(before, np.linspace(0, 1, BINS + 1)[1:-1]))
         before, after = (pd.Series(np.searchsorted(edges, values, side="right")) for values in (before, after))

@@ -76,6 +76,14 @@ def test_drift_of_the_same_table_is_none():
     assert drift.popularity_shift == drift.rating_shift == pytest.approx(0)
 
 
+def test_a_rating_that_is_no_number_is_left_to_validate(home):
+    more = table(60, seed=1)
+    more["rating"] = more["rating"].astype(object)
+    more.loc[0, "rating"] = "☃"
+    assert grow(home, more)
+    assert grow(home, table(60, seed=2), "next.csv")  # now it is in what was there before
+
+
 def test_other_columns_and_datasets_that_do_not_grow_are_named(home):
     with pytest.raises(DataError, match=r"another header than ratings\.csv"):
         grow(home, table(60, seed=1)[["item_id", "user_id", "rating"]])

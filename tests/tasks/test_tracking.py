@@ -97,9 +97,9 @@ def test_a_server_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
 
 def test_a_full_disk_is_told_with_its_way_out():
     full = SQLAlchemyError("(sqlite3.OperationalError) database or disk is full\n(Background on this error at …)")
-    with pytest.raises(TrackingError, match=r"database or disk is full; free some space and run again") as caught:
-        with told("sqlite:///mlflow.db"):
-            raise full
+    way_out = "database or disk is full; free some space and run again"
+    with pytest.raises(TrackingError, match=way_out) as caught, told("sqlite:///mlflow.db"):
+        raise full
     assert "\n" not in str(caught.value)
 
 

@@ -310,7 +310,7 @@ def _damaged(lot: random.Random, content: bytes) -> bytes:
         return content[:place]
     if how == 1:
         return content[place:]
-    if how == 2:
+    if how == 2 and content:
         spoiled = bytearray(content)
         for _ in range(lot.choice([1, 5, 50])):
             spoiled[lot.randrange(len(spoiled))] = lot.randrange(256)

@@ -35,11 +35,11 @@ class DConRecConfig(Config):
     """Keep-probabilities to start from; ``proposed``: the best on valid of the rules that share the teacher's ranking
     out (``proposal.py``), then of a differentiable stand-in's looks (``stand_in.py``)."""
     passes: int = Field(60, ge=0)
-    """Passes of the stand-in over the users; 0 leaves it out."""
+    """Most passes of the stand-in over the users, fewer over many users; 0 leaves it out."""
     batch_users: int = Field(1024, ge=1)
-    """Users whom the stand-in sees at once."""
+    """Most users whom the stand-in sees at once."""
     stand_in_rate: float = Field(0.06, gt=0)
-    """Its step size on the logits."""
+    """Its step size on the logits; as much larger as there are fewer passes."""
     looks: int = Field(4, ge=1)
     """Looks at valid on its way."""
     sharpness: float = Field(4.0, gt=0)
@@ -151,15 +151,15 @@ class DConRec:
         best = max(rewards, key=lambda name: rewards[name])
         logits, reward, kept_pass = starts[best], rewards[best], 0
         stand_in = StandIn(pool, logits, search.count, config.passes, config.batch_users, config.stand_in_rate, rng)
-        every = max(1, config.passes // config.looks)
+        every = max(1, stand_in.passes // config.looks)
         for number, loss, moved in stand_in.run():
-            if number % every and number < config.passes:
+            if number % every and number < stand_in.passes:
                 continue
             quality = inner.warm_start(search.final_set(search.at_logits(moved, width)))
             if quality > reward:
                 logits, reward, kept_pass = moved, quality, number
             metrics = {"stand_in_loss": loss, "valid_ndcg@10": quality}
-            options.on_epoch(EpochEvent(f"{options.label}, stand-in", number, config.passes, metrics))
+            options.on_epoch(EpochEvent(f"{options.label}, stand-in", number, stand_in.passes, metrics))
         return search.at_logits(logits, width), {"rule": best, "kept_pass": kept_pass}
 
     def learning_rate(self, epoch: int) -> float:

@@ -22,6 +22,8 @@ from dconrec_core.types import CandidatePool
 
 MOST_ITEMS = 8_000
 """Candidates of less important items keep the logit that they start with."""
+MOST_VISITS = 120_000
+"""Users seen in all; many users need fewer passes, each of which moves as much further (docs/method.md)."""
 N_TARGETS, RANK_SCALE, HIDDEN, HIDDEN_WEIGHT, SPREAD, AVERAGING, READER_RATE = 20, 2.0, 0.3, 0.5, 0.5, 0.95, 0.01
 
 
@@ -49,9 +51,9 @@ class StandIn:
         pool: The candidates.
         logits: Where to start, ``[n]``; infinite for what is kept in any case.
         count: Candidates to keep.
-        passes: Passes over the users in all.
-        batch_users: Users a batch.
-        learning_rate: Step size of Adam on the logits, falling to 0 by a cosine.
+        passes: Most passes over the users; fewer where they would be more than ``MOST_VISITS``, but one.
+        batch_users: Most users a batch; all batches are of one size.
+        learning_rate: Step size of Adam on the logits after ``passes`` passes, falling to 0 by a cosine.
         rng: Source of randomness.
     """
 
@@ -65,14 +67,17 @@ class StandIn:
         learning_rate: float,
         rng: np.random.Generator,
     ) -> None:
-        self.count, self.passes, self.learning_rate, self.rng = count, passes, learning_rate, rng
+        self.count, self.rng = count, rng
         items = worth_mentioning(pool, MOST_ITEMS, N_TARGETS, RANK_SCALE)
         self.histories = Histories(pool, items, N_TARGETS, RANK_SCALE)
         entries = np.arange(len(pool), dtype=np.int32)
         self.candidates = Rows(pool.interactions.indptr, entries, pool.score)
         self.place = self.histories.place[pool.interactions.items]
         self.pseudo = torch.from_numpy(~pool.observed)
-        self.size = min(batch_users, len(self.histories.users))
+        n_users = len(self.histories.users)
+        self.passes = min(passes, max(1, MOST_VISITS // max(n_users, 1)))
+        self.learning_rate = learning_rate * passes / max(self.passes, 1)
+        self.size = n_users // math.ceil(n_users / batch_users)
         self.logits = torch.from_numpy(logits.astype(np.float32))
         self.descent = Descent(self.logits, AVERAGING)
         self.reader = Reader(self.size, torch.device("cpu"))

@@ -47,3 +47,19 @@ def test_same_seed_same_logits(planted_split: Split) -> None:
 def test_no_pass_proposes_nothing(planted_split: Split) -> None:
     pool = planted_pool(planted_split)
     assert list(stand_in(pool, np.zeros(len(pool)), 200, passes=0).run()) == []
+
+
+def test_many_users_need_few_passes_that_go_as_far(planted_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = planted_pool(planted_split)
+    n_users = int((planted_split.train.user_degree > 0).sum())
+    monkeypatch.setattr("dconrec_core.condensation.stand_in.MOST_VISITS", 10 * n_users)
+    few = stand_in(pool, np.zeros(len(pool)), 200, passes=40)
+    assert (few.passes, few.learning_rate) == (10, pytest.approx(0.4))
+    assert [number for number, _, _ in few.run()] == list(range(1, 11))
+
+
+def test_batches_are_of_one_size_and_leave_nobody_out(planted_split: Split) -> None:
+    pool = planted_pool(planted_split)
+    assert planted_split.train.user_degree.min() > 0
+    assert len(planted_split.train.user_degree) == 60
+    assert stand_in(pool, np.zeros(len(pool)), 200, batch_users=50).size == 30

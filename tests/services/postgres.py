@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.servers import free_port
 from flows.served import HOST
+from flows.servers import free_port
 
 USER = "dconrec"
 UNPRIVILEGED = ("postgres", "nobody")
@@ -50,7 +50,9 @@ def running(bin_: Path, password: str, *databases: str) -> Iterator[Postgres]:
     port = free_port(0)
 
     def call(*command: str) -> None:
-        done = subprocess.run(command, user=user, cwd=folder, env=_environment(password), capture_output=True, text=True)
+        done = subprocess.run(
+            command, user=user, cwd=folder, env=_environment(password), capture_output=True, text=True
+        )
         assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
 
     call(

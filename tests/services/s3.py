@@ -31,7 +31,9 @@ def running(secret: str) -> Iterator[dict[str, str]]:
         "MLFLOW_S3_ENDPOINT_URL": address,
     }
     port = address.rpartition(":")[2]
-    process = subprocess.Popen([sys.executable, "-c", SERVER, HOST, port], env=os.environ | settings, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER, HOST, port], env=os.environ | settings, stderr=subprocess.DEVNULL
+    )
     try:
         deadline = time.monotonic() + 60
         while not responds(f"{address}/moto-api/"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -172,6 +173,21 @@ def dump(services: Services, database: str) -> bytes:
     return done.stdout
 
 
+def test_a_wrong_password_ends_serve_and_is_told_to_nobody(services: Services, tmp_path: Path):
+    """The servers say what PostgreSQL says, which does not repeat the password."""
+    folder, wrong = make_project(tmp_path / "home"), "wr0ng-passw0rd"
+    settings = services.settings | {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": services.database.url("asyncpg", "prefect", wrong),
+        "MLFLOW_BACKEND_STORE_URI": services.database.url("psycopg2", "mlflow", wrong),
+    }
+    done = call(folder, sys.executable, "-m", "flows.serve", "--pages", check=False, settings=settings)
+    assert done.returncode == 1
+    assert "log says why" in done.stderr
+    logs = [path.read_text() for path in (folder / ".prefect/logs").iterdir()]
+    assert "password authentication failed" in "".join(logs)
+    assert wrong not in "".join([done.stdout, done.stderr, *logs])
+
+
 def test_dvc_brings_the_same_bytes_back_from_s3(services: Services, site: Site, tmp_path: Path):
     def dvc_s3(folder: Path, *arguments: str) -> None:
         call(folder, sys.executable, "-m", "dvc", *arguments, settings=services.storage)
@@ -181,6 +197,10 @@ def test_dvc_brings_the_same_bytes_back_from_s3(services: Services, site: Site, 
     assert s3.keys(services.storage, "dvc/")
     elsewhere = tmp_path / "elsewhere"
     git(tmp_path, "clone", "--quiet", str(site.folder), str(elsewhere))
+    dvc_s3(elsewhere, "pull", "--allow-missing")
+    assert outputs(elsewhere) == before
+    for lost in ("data/condensed", "data/raw", ".dvc/cache"):
+        shutil.rmtree(elsewhere / lost)
     dvc_s3(elsewhere, "pull", "--allow-missing")
     assert outputs(elsewhere) == before
 

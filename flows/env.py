@@ -45,6 +45,7 @@ def configure(root: Path) -> None:
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",  # one minute; the flow itself tries again, and the next one goes on
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes fewer, and nothing here needs them
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a run; the console links to them itself
         "PREFECT_HOME": str(home / ".prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs,orphans",  # after 90 days

@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo repro report select ui serve deploy status stop rollback gc test test-fast check lint format \
+.PHONY: help env demo repro report select ui serve work deploy status stop rollback gc test test-fast check lint format \
   typecheck docs headline paper-table bench-quality bench-ablation bench-ceiling bench-convergence bench-faults \
   bench-held-out bench-overhead bench-refresh bench-select bench-speed bench-scale bench-profile peers wheel clean
 
@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "no venv module: apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing into $(VENV): about 2 GB, several minutes the first time"
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(PIP_ARGS) -c constraints.txt -e '.[pipeline,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile $(PIP_ARGS) -c constraints.txt -e '.[pipeline,scale,dev]'
 	@$(BIN)/python -m flows.plots
 	@touch $@
 
@@ -54,6 +54,9 @@ ui: env ## the MLflow and Prefect pages alone, until Ctrl-C
 
 serve: env ## the pages and the worker of this machine: scheduled runs start, until Ctrl-C
 	@$(BIN)/python -m flows.serve
+
+work: env ## a worker alone, for the queue `grid` of a pool that another checkout serves (docs/scaling.md)
+	@$(BIN)/python -m flows.serve --worker
 
 deploy: env ## tell the served Prefect what prefect.yaml holds: schedules, parameters, limits
 	@$(BIN)/python -m flows.deploy

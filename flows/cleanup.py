@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dconrec_core.errors import ConfigError
 from flows.alone import alone
+from flows.backends import prefect_has_own_file
 from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.params import read_params
@@ -28,11 +29,12 @@ PAGE = 200
 def unneeded(files: Workspace, keep: int) -> list[Unneeded]:
     """Everything that may go."""
     from tasks.tracking_gc import old_runs
+    from tasks.tracking_store import store_uri
     from tasks.versioning_gc import unneeded_objects
 
     params = read_params(files.root)
     experiments = (params.registration.experiment, params.select.experiment)
-    runs = old_runs(os.environ["MLFLOW_TRACKING_URI"], experiments, keep)
+    runs = old_runs(store_uri(files.root / "mlflow"), experiments, keep)
     return [
         *runs.unneeded(),
         *unneeded_objects(files.root, keep, runs.kept_hashes),
@@ -51,7 +53,8 @@ def old_flow_runs(keep: int) -> Unneeded:
 
     ended = FlowRunFilter.model_validate({"state": {"type": {"any_": list(TERMINAL_STATES)}}})
     old = []
-    if "PREFECT_API_URL" in os.environ or _own_database().is_file():  # else there is no server to start for nothing
+    named = "PREFECT_API_URL" in os.environ or not prefect_has_own_file(os.environ)
+    if named or _own_database().is_file():  # else there is no server to start for nothing
         with get_client(sync_client=True) as client:
             flows = client.read_flows(flow_filter=FlowFilter(name=FlowFilterName(like_=FLOWS)))
             for flow in flows:
@@ -71,7 +74,7 @@ def old_flow_runs(keep: int) -> Unneeded:
         with get_client(sync_client=True) as client:
             for one in old:
                 client.delete_flow_run(one)
-        if old and "PREFECT_API_URL" not in os.environ:
+        if old and "PREFECT_API_URL" not in os.environ and prefect_has_own_file(os.environ):
             _drop_orphans(_own_database())
 
     return Unneeded("flow runs of Prefect", len(old), 0, remove)

@@ -7,43 +7,43 @@ finished cells are kept in ``results/comparison.json``. docs/results.md shows ho
 import inspect
 import os
 import sys
-import threading
-import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ParameterTypeError
+from prefect.futures import PrefectFuture
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from dconrec_core.condensation import CONDENSERS
-from dconrec_core.errors import ConfigError, DConRecError
+from dconrec_core.errors import ConfigError
 from dconrec_core.models import MODELS
-from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.options import ignore_epochs
 from dconrec_core.registry import lookup, suggest
-from dconrec_core.types import Split
 from flows.artifacts import ProgressBar, link_comparison, publish_comparison
-from flows.console import Console, hush, spell_seconds
+from flows.cells import KEPT, Measurer, Order, Setup, measure
+from flows.console import Console, hush
 from flows.env import PARAMS_FILE, ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.hooks import remember_failure
 from flows.pages import USUAL, mlflow_pages
 from flows.params import check_names, parse_changes, presets, read_params, read_preset
+from flows.served import HOST
 from flows.states import STOPPED, UNREACHABLE, failed, is_unreachable
-from tasks.comparison import Cell, Comparison, References
-from tasks.grid import cells, cheapest_first, load_split
+from tasks.comparison import Cell
+from tasks.grid import cells, cheapest_first
 from tasks.params import PipelineParams
-from tasks.results_file import Results, Row
+from tasks.results_file import Row
 from tasks.workspace import Workspace
 
-COMMAND = "python -m flows.compare"
-KEPT = "Kept"
-"""State of a cell that an earlier run has finished."""
+LOCAL = "local"
 INTERRUPTED = "interrupted; run again to go on from the last finished cell"
 RETRY_SECONDS: list[float] = [5, 30]
 
@@ -52,77 +52,9 @@ Dataset = Annotated[str, Field(json_schema_extra={"enum": [PARAMS_FILE, *presets
 Condenser = Annotated[str, Field(json_schema_extra={"enum": sorted(CONDENSERS)})]
 Model = Annotated[str, Field(json_schema_extra={"enum": sorted(MODELS)})]
 Ratio = Annotated[float, Field(gt=0, le=1)]
+Cluster = Annotated[str, Field(pattern=rf"^({LOCAL}|(tcp|tls)://\S+)$")]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
-
-
-class Interrupted(DConRecError):
-    """Nobody waits for this cell any more."""
-
-
-class Job:
-    """One run of the flow. A plain class, so that Prefect hands it to tasks as it is."""
-
-    def __init__(
-        self,
-        settings: Mapping[str, PipelineParams],
-        grid: Sequence[Cell],
-        files: Workspace,
-        data: Path | None,
-        workers: int,
-    ) -> None:
-        self.settings, self.cells, self.files, self.data, self.workers = settings, grid, files, data, workers
-        self.results = Results(files.comparison, COMMAND)
-        references = References(lambda apart_from: Results(files.comparison_full, COMMAND, apart_from))
-        self.comparison = Comparison(self._load, references, RunOptions(device="cpu", on_epoch=self._epoch))
-        self.console, self.telling = Console(total=len(grid)), threading.Lock()
-        self.progress = ProgressBar(total=len(grid), what="cells")
-        self.over = threading.Event()
-
-    def measure(self, cell: Cell) -> State[Any]:
-        """Measure one cell, unless an earlier run did."""
-        if row := self.results.find(cell.case):
-            self._tell(cell, f"{described(row)}, from an earlier run")
-            return Completed(name=KEPT, message=described(row))
-        started = time.monotonic()
-        row = self.results.row(cell.case, lambda: self.comparison.measure(cell))
-        seconds = spell_seconds(time.monotonic() - started)
-        self._tell(cell, f"{described(row):<40} {seconds:>8}")
-        get_run_logger().info("%s: %s, %s", cell.name, described(row), seconds)
-        return Completed(message=described(row))
-
-    def rows(self) -> list[Row]:
-        """Of every finished cell."""
-        return [row for cell in self.cells if (row := self.results.find(cell.case))]
-
-    def _load(self, dataset: str, seed: int) -> Split:
-        return load_split(self.settings[dataset], seed, self.files.cache, self.data, RunOptions())
-
-    def _tell(self, cell: Cell, how: str) -> None:
-        with self.telling:  # several workers, one terminal
-            self.console.skip(cell.name, how)
-            self.progress.stage_over()
-
-    def _epoch(self, event: EpochEvent, /) -> None:
-        if self.over.is_set():
-            raise Interrupted("interrupted")
-        if self.workers == 1:
-            self.console.epoch(event)
-
-
-@task(cache_policy=NO_CACHE, persist_result=False, tags=["dconrec", "comparison"], name="cell")
-def measure(position: int, job: Job) -> State[Any]:
-    """One cell."""
-    import torch
-
-    cell = job.cells[position]
-    try:
-        if job.over.is_set():
-            raise Interrupted("not begun")
-        torch.set_num_threads(1)  # in the thread that trains: seconds are those of one core, on either side
-        return job.measure(cell)
-    except USER_ERRORS as error:
-        return failed(cell.name, error)
 
 
 @task(
@@ -134,13 +66,12 @@ def measure(position: int, job: Job) -> State[Any]:
     retry_delay_seconds=RETRY_SECONDS,
     retry_condition_fn=is_unreachable,
 )
-def track(job: Job, experiment: str, asked: Mapping[str, Any]) -> State[Any]:
+def track(files: Workspace, rows: Sequence[Row], experiment: str, asked: Mapping[str, Any]) -> State[Any]:
     """Remember every finished cell in MLflow."""
     from tasks.comparison_tracking import track_comparison
 
     try:
-        files = job.files
-        tracked = track_comparison(experiment, _name(asked), asked, job.rows(), files.root / "mlflow", files.comparison)
+        tracked = track_comparison(experiment, _name(asked), asked, rows, files.root / "mlflow", files.comparison)
         mlflow = mlflow_pages() or USUAL
         link_comparison(f"{mlflow}{tracked.page}")
         return Completed(message=f"MLflow run {tracked.run_id} in {experiment}; make ui, then {mlflow}{tracked.table}")
@@ -168,6 +99,7 @@ def compare(
     seeds: list[Seed] = [0, 1, 2],  # noqa: B006
     trials: Count | None = None,
     workers: Count = 1,
+    cluster: Cluster | None = None,
     data: str | None = None,
     experiment: str = "dconrec-comparison",
 ) -> State[Any]:
@@ -182,6 +114,8 @@ def compare(
         seeds: Each of split, teacher, condensation and training.
         trials: Settings tried on valid, on either side; each preset's own number by default.
         workers: Cells measured side by side; seconds compare only with one.
+        cluster: Dask processes instead of threads: `local` for as many as workers on this machine, or a scheduler's
+            address, `tcp://HOST:8786`, whose workers are started in checkouts of the same commit.
         data: Folder of the files that cannot be downloaded; each preset's own by default.
         experiment: MLflow's experiment.
     """
@@ -199,8 +133,8 @@ def compare(
         grid = cheapest_first(cells(settings, ratios, condensers, models, seeds, sources or [""], trials))
         if not grid:
             raise ConfigError("nothing to compare; name at least one of datasets, ratios, condensers, models and seeds")
-        job = Job(settings, grid, Workspace(), Path(data) if data else None, workers)
-        return _run(job, experiment, asked)
+        setup = Setup(uuid.uuid4().hex, settings, Path(data) if data else None)
+        return _run(grid, setup, runner_of(workers, cluster), experiment, asked)
     except USER_ERRORS as error:
         return Failed(name=STOPPED, message=one_line(error))
 
@@ -222,23 +156,45 @@ def settings_of(datasets: Sequence[str]) -> dict[str, PipelineParams]:
     return found
 
 
-def _run(job: Job, experiment: str, asked: Mapping[str, Any]) -> State[Any]:
-    try:
-        # A runner of its own, and not the flow's: how many workers there are is a parameter.
-        runner: ThreadPoolTaskRunner[State[Any]] = ThreadPoolTaskRunner(max_workers=job.workers)
+def runner_of(workers: int, cluster: str | None) -> TaskRunner[Any]:
+    """Where cells are measured: a runner of its own, and not the flow's, since parameters say which.
+
+    Raises:
+        ConfigError: Dask is asked for where its processes would have no Prefect server to report to.
+    """
+    if cluster is None:
+        return ThreadPoolTaskRunner(max_workers=workers)
+    if not PREFECT_API_URL.value():
+        raise ConfigError(f"cluster is {cluster}, whose processes need a Prefect server: run make serve first")
+    from prefect_dask import DaskTaskRunner
+
+    if cluster != LOCAL:
+        return DaskTaskRunner(address=cluster)
+    here = {"n_workers": workers, "threads_per_worker": 1, "host": HOST, "dashboard_address": None}
+    return DaskTaskRunner(cluster_kwargs=here)
+
+
+def _run(
+    grid: Sequence[Cell], setup: Setup, runner: TaskRunner[Any], experiment: str, asked: Mapping[str, Any]
+) -> State[Any]:
+    states = []
+    with Console(total=len(grid)) as console:
+        measurer = Measurer(setup, console.epoch if asked["workers"] == 1 else ignore_epochs)
+        progress = ProgressBar(total=len(grid), what="cells")
         with runner:
-            named = [measure.with_options(task_run_name=cell.name) for cell in job.cells]
-            futures = [runner.submit(one, {"position": at, "job": job}) for at, one in enumerate(named)]
             try:
-                for future in futures:
-                    future.wait()
+                named = [measure.with_options(task_run_name=cell.name) for cell in grid]
+                orders = [Order(cell, setup) for cell in grid]
+                futures = [runner.submit(one, {"order": order}) for one, order in zip(named, orders, strict=True)]
+                for cell, future in zip(grid, futures, strict=True):
+                    states.append(_ended(cell, future, measurer))
+                    console.skip(cell.name, str(states[-1].message))
+                    progress.stage_over()
             finally:
-                job.over.set()  # also after Ctrl-C: running cells stop at their next epoch, the others never begin
-        states = [future.state for future in futures]
-    finally:
-        job.console.close()
-    publish_comparison([_shown(row) for row in job.rows()])
-    tracked = track(job, experiment, asked, return_state=True)
+                measurer.over.set()  # also after Ctrl-C: running cells stop at their next epoch, others never begin
+    rows = [row for cell in grid if (row := measurer.results.find(cell.case))]
+    publish_comparison([_shown(row) for row in rows])
+    tracked = track(measurer.files, rows, experiment, asked, return_state=True)
     for state in (*states, tracked):
         if not state.is_completed() and state.name not in (STOPPED, UNREACHABLE):
             return state  # a bug keeps its traceback
@@ -252,9 +208,18 @@ def _run(job: Job, experiment: str, asked: Mapping[str, Any]) -> State[Any]:
     return Completed(message=f"{len(states) - kept} measured, {kept} from earlier runs; {tracked.message}")
 
 
-def described(row: Row) -> str:
-    """What a cell showed, in a few words."""
-    return f"NDCG@10 {row['ndcg@10']:.4f}, {row['quality']:.1%} of full data"
+def _ended(cell: Cell, future: PrefectFuture[Any], measurer: Measurer) -> State[Any]:
+    """The state of a cell when it is over; its row is kept here, wherever it was measured."""
+    future.wait()
+    state = future.state
+    if not state.is_final():
+        return Failed(name=STOPPED, message=f"{cell.name}: the process that measured it is gone; run again")
+    try:
+        if state.is_completed():
+            measurer.adopt(cell, state.result())
+    except USER_ERRORS as error:
+        return failed(cell.name, error)
+    return state
 
 
 def _shown(row: Row) -> dict[str, str]:

@@ -37,7 +37,9 @@ def deploy(root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(root / FILE)],
         cwd=root,
-        env=os.environ | {"DCONREC_ROOT": str(root.resolve()), "COLUMNS": "120", "NO_COLOR": "1"},
+        # Without DCONREC_ROOT, of which each worker has its own: it stays a name in the deployment.
+        env={name: value for name, value in os.environ.items() if name != "DCONREC_ROOT"}
+        | {"COLUMNS": "120", "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         check=False,

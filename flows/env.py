@@ -6,6 +6,7 @@ import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from flows.backends import MLFLOW_DATABASE, secret_in_the_open
 from flows.served import answers, read_served
 
 PARAMS_FILE = "params.yaml"
@@ -44,7 +45,7 @@ def configure(root: Path) -> None:
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",  # one minute; the flow itself tries again, and the next one goes on
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes fewer, and nothing here needs them
-        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a run; the console links to them itself
         "PREFECT_HOME": str(home / ".prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs,orphans",  # after 90 days
@@ -55,6 +56,9 @@ def configure(root: Path) -> None:
     served = read_served(Path(os.environ["PREFECT_HOME"]))
     if served and answers(served.prefect):  # one server on one database, and runs show up as they happen
         os.environ.setdefault("PREFECT_API_URL", served.api)
+        os.environ.setdefault("MLFLOW_TRACKING_URI", served.tracking)
+    if MLFLOW_DATABASE not in os.environ:  # its server may come later, and nothing is to be written elsewhere meanwhile
+        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
     warnings.filterwarnings(
         "ignore", "Failed to create the Prefect home"
     )  # the pipeline says in one line that it cannot write
@@ -76,6 +80,8 @@ def own_python(root: Path) -> Path | None:
     return None
 
 
+if problem := secret_in_the_open(os.environ):
+    sys.exit(problem)
 ROOT = find_root()
 configure(ROOT)
 if sys.orig_argv[1:3] == ["-m", "flows.stage"] and (python := own_python(ROOT)):

@@ -1,12 +1,14 @@
-"""The work pool of this machine: who may run at once, and what becomes of runs that nobody could run.
+"""The work pool: who may run at once, and what becomes of runs that nobody could run.
 
 One queue takes what needs the machine, one run at a time: the second waits in it. Another takes the watcher, which
 costs next to nothing and must not wait for hours. The server keeps the limits: they hold for all workers of the pool.
+A third is for workers in other checkouts: it takes what stands for itself and needs nothing of this folder.
 """
 
+import hashlib
 import socket
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -20,6 +22,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     WorkPoolFilter,
     WorkPoolFilterName,
+    WorkQueueFilter,
+    WorkQueueFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
 from prefect.exceptions import ObjectAlreadyExists
@@ -27,9 +31,13 @@ from prefect.states import Cancelled, Crashed, Scheduled
 from prefect.types._datetime import now
 from prefect.workers.process import ProcessWorker
 
+from flows.env import ROOT
+
 POOL = "dconrec"
-QUEUES = {"machine": 1, "watch": 1}
-"""Runs at once, by queue."""
+HOME, ELSEWHERE = ("machine", "watch"), ("grid",)
+"""Queues of the checkout that serves the pool, and of workers in other checkouts."""
+QUEUES = {"machine": 1, "watch": 1, "grid": None}
+"""Runs at once in the whole pool, by queue; None for as many as there are workers, each of which runs one."""
 STARTS = 3
 """A run that was cut off so many times is not started again: it may be what brings the machine down."""
 WORKER_LABEL = "prefect.worker.name"
@@ -38,8 +46,8 @@ RESUMING = "Resuming"
 
 
 def worker_name() -> str:
-    """The worker of this machine; a fixed name, so that restarts do not pile up in Prefect's list."""
-    return socket.gethostname()
+    """The worker of this checkout; a fixed name, so that restarts do not pile up in Prefect's list."""
+    return f"{socket.gethostname()}-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]}"
 
 
 def ensure_pool(client: SyncPrefectClient) -> None:
@@ -56,16 +64,16 @@ def ensure_pool(client: SyncPrefectClient) -> None:
 
 
 def worker_is_online(client: SyncPrefectClient) -> bool:
-    """Whether the worker of this machine has said that it is there."""
+    """Whether the worker of this checkout has said that it is there."""
     return any(
         worker.name == worker_name() and worker.status == WorkerStatus.ONLINE
         for worker in client.read_workers_for_work_pool(POOL)
     )
 
 
-def unfinished(client: SyncPrefectClient) -> list[FlowRun]:
-    """Runs that the worker of this machine has taken and not brought to an end; those of others are theirs."""
-    runs = _runs(client, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+def unfinished(client: SyncPrefectClient, queues: Sequence[str] = HOME) -> list[FlowRun]:
+    """Runs that the worker of this checkout has taken and not brought to an end; those of others are theirs."""
+    runs = _runs(client, queues, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
     return [run for run in runs if run.labels.get(WORKER_LABEL, worker_name()) == worker_name()]
 
 
@@ -92,11 +100,11 @@ def requeue(client: SyncPrefectClient, runs: Iterable[FlowRun]) -> list[str]:
     return names
 
 
-def drop_missed(client: SyncPrefectClient) -> int:
+def drop_missed(client: SyncPrefectClient, queues: Sequence[str] = HOME) -> int:
     """Of the scheduled starts that nobody was there for, keep the latest of each deployment; how many were dropped."""
     earlier = FlowRunFilterExpectedStartTime(before_=now("UTC"))
     missed: defaultdict[UUID | None, list[FlowRun]] = defaultdict(list)
-    for run in _runs(client, StateType.SCHEDULED, expected_start_time=earlier):
+    for run in _runs(client, queues, StateType.SCHEDULED, expected_start_time=earlier):
         if run.auto_scheduled and run.state_name != RESUMING:
             missed[run.deployment_id].append(run)
     dropped = 0
@@ -109,14 +117,18 @@ def drop_missed(client: SyncPrefectClient) -> int:
 
 
 def _runs(
-    client: SyncPrefectClient, *states: StateType, expected_start_time: FlowRunFilterExpectedStartTime | None = None
+    client: SyncPrefectClient,
+    queues: Sequence[str],
+    *states: StateType,
+    expected_start_time: FlowRunFilterExpectedStartTime | None = None,
 ) -> list[FlowRun]:
-    """Every run of the pool in one of the states."""
+    """Every run of these queues of the pool in one of the states."""
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states)))
     found: list[FlowRun] = []
     while page := client.read_flow_runs(
         flow_run_filter=FlowRunFilter(state=state, expected_start_time=expected_start_time),
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
+        work_queue_filter=WorkQueueFilter(name=WorkQueueFilterName(any_=list(queues))),
         offset=len(found),
     ):
         found += page

@@ -1,25 +1,25 @@
-"""``python -m flows.serve [--pages]``: Prefect, MLflow and the worker of this machine, until Ctrl-C.
+"""``python -m flows.serve [--pages | --worker]``: Prefect, MLflow and the worker of this checkout, until Ctrl-C.
 
-``--pages`` leaves the worker out: the pages answer, and no run is started.
+``--pages`` leaves the worker out: the pages answer, and no run is started. ``--worker`` starts it alone, for the pool
+that another checkout serves.
 """
 
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dconrec_core.errors import DConRecError
 from flows.alone import alone
+from flows.backends import MLFLOW_DATABASE, prefect_has_own_file
 from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.pages import pages, registration_of
@@ -35,77 +35,26 @@ from flows.served import (
     responds,
     write_served,
 )
+from flows.servers import ServerError, Site, free_port
+from flows.worker import WORKER, start_worker, stop_worker
+from tasks.tracking_store import SQLITE, is_server, store_uri
 from tasks.workspace import Workspace
 
-START_SECONDS = 120
-WORKER = "worker"
-SQLITE = "sqlite:///"
+
+class Parts(StrEnum):
+    """What is started, as the command line says it."""
+
+    ALL = ""
+    PAGES = "--pages"
+    WORKER = "--worker"
 
 
-class ServerError(DConRecError):
-    """Something could not be served."""
-
-
-class Site:
-    """The processes behind one ``make serve``, each with its log.
-
-    Args:
-        served: Where they answer, and the mark they carry.
-        logs: Folder of their logs; the log of the time before is kept beside each.
-    """
-
-    def __init__(self, served: Served, logs: Path) -> None:
-        self.served, self.logs = served, logs
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        logs.mkdir(parents=True, exist_ok=True)
-
-    def start(self, name: str, command: list[str], settings: Mapping[str, str], part: str = "") -> None:
-        """Start one process in a session of its own: Ctrl-C reaches this process alone, which then stops the others."""
-        log = self.log(name)
-        if log.is_file():
-            log.replace(log.with_suffix(".log.1"))
-        mark = f"{self.served.mark}/{part}" if part else self.served.mark
-        with log.open("wb") as stream:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                env=os.environ | settings | {MARK: mark},
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,
-            )
-
-    def log(self, name: str) -> Path:
-        """Where a process writes what it has to say."""
-        return self.logs / f"{name.lower()}.log"
-
-    def wait_until(self, name: str, ready: Callable[[], bool]) -> None:
-        """Return when a process is ready.
-
-        Raises:
-            ServerError: One of them ended, or this one is not ready in time.
-        """
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            self.check()
-            if ready():
-                return
-            time.sleep(0.3)
-        raise ServerError(f"{name} did not answer within {START_SECONDS} s; {self.log(name)} may say why")
-
-    def check(self) -> None:
-        """Raise ``ServerError`` when one of the processes has ended."""
-        for name, process in self.processes.items():
-            if process.poll() is not None:
-                raise ServerError(f"{name} stopped with exit code {process.returncode}; {self.log(name)} says why")
-
-
-def serve(folder: Path, with_worker: bool = True) -> None:
+def serve(folder: Path, parts: Parts = Parts.ALL) -> None:
     """Start everything, print the links, and stay until interrupted or until one of the processes ends.
 
     Args:
         folder: Prefect's, see ``flows.served.home``.
-        with_worker: Whether runs are started.
+        parts: What to start.
 
     Raises:
         ServerError: Another one serves this folder, something does not start, or something ended.
@@ -113,17 +62,15 @@ def serve(folder: Path, with_worker: bool = True) -> None:
     with _alone(folder):
         if (before := read_served(folder)) and (count := stop_marked(before.mark)):
             print(f"stopped what a killed `make serve` had left (processes: {count})", flush=True)
-        store = os.environ["MLFLOW_TRACKING_URI"]
-        mlflow = store.rstrip("/") if _is_server(store) else f"http://{HOST}:{free_port(MLFLOW_PORT)}"
-        prefect = f"http://{HOST}:{free_port(PREFECT_PORT)}"
-        since = datetime.now().astimezone().isoformat(timespec="seconds")
-        served = Served(os.environ[MARK], os.getpid(), since, mlflow, prefect, with_worker)
+        store = _store(parts)
+        served = _elsewhere(store) if parts is Parts.WORKER else _here(store, parts is Parts.ALL)
         site = Site(served, folder / "logs")
         try:
             write_served(folder, served)
-            _start_pages(site)
-            if with_worker:
-                _start_worker(site)
+            if parts is not Parts.WORKER:
+                _start_pages(site, store)
+            if parts is not Parts.PAGES:
+                start_worker(site, at_home=parts is Parts.ALL)
             for title, link in pages(served.mlflow, served.prefect, registration_of(Workspace())):
                 print(f"{title:<18} {link}")
             print("Ctrl-C stops everything", flush=True)
@@ -132,23 +79,57 @@ def serve(folder: Path, with_worker: bool = True) -> None:
                 time.sleep(0.5)
         finally:
             with _uninterrupted():
-                _stop(site)
+                _stop(site, at_home=parts is Parts.ALL)
                 forget_served(folder)
 
 
-def _start_pages(site: Site) -> None:
+def _store(parts: Parts) -> str:
+    """What MLflow keeps its runs in: a database, or a server elsewhere that is used as it is."""
+    database = os.environ.get(MLFLOW_DATABASE)
+    return database if database and parts is not Parts.WORKER else store_uri(Path("mlflow"))
+
+
+def _here(store: str, with_worker: bool) -> Served:
+    mlflow = store.rstrip("/") if is_server(store) else f"http://{HOST}:{free_port(MLFLOW_PORT)}"
+    tracking = store if store.startswith(SQLITE) else mlflow
+    return _served(mlflow, f"http://{HOST}:{free_port(PREFECT_PORT)}", tracking, with_worker)
+
+
+def _elsewhere(store: str) -> Served:
+    """The servers that a worker alone talks to.
+
+    Raises:
+        ServerError: It is not said which, or Prefect does not answer there.
+    """
+    api = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    if not (api.endswith("/api") and is_server(store)):
+        raise ServerError(
+            "a worker alone needs the servers of another checkout: set PREFECT_API_URL (ends in /api) and "
+            "MLFLOW_TRACKING_URI to their addresses"
+        )
+    if not responds(f"{api}/health"):
+        raise ServerError(f"Prefect does not answer at {api}; run make serve there, or check PREFECT_API_URL")
+    return _served(store.rstrip("/"), api.removesuffix("/api"), store, with_worker=True)
+
+
+def _served(mlflow: str, prefect: str, tracking: str, with_worker: bool) -> Served:
+    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    return Served(os.environ[MARK], os.getpid(), since, mlflow, prefect, tracking, with_worker)
+
+
+def _start_pages(site: Site, store: str) -> None:
     """MLflow and Prefect on the databases that the pipeline writes; an MLflow server elsewhere is used as it is."""
     print("starting MLflow and Prefect, some 20 seconds …", flush=True)
-    store = os.environ["MLFLOW_TRACKING_URI"]
     with _first_mlflow(store), _first_prefect():
-        if not _is_server(store):
-            # As variables and no arguments, which everyone on this machine can read: an address may hold a password.
+        if not is_server(store):
             settings = {
-                "MLFLOW_BACKEND_STORE_URI": store,
+                MLFLOW_DATABASE: store,
                 "MLFLOW_ARTIFACTS_DESTINATION": os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", "mlflow/artifacts"),
             }
-            site.start("MLflow", ["mlflow", "server", *_at(site.served.mlflow), "--workers", "1"], settings)
-        site.start("Prefect", ["prefect", "server", "start", *_at(site.served.prefect)], {})
+            site.start(
+                "MLflow", ["mlflow", "server", *_at(site.served.mlflow), "--workers", "1"], os.environ | settings
+            )
+        site.start("Prefect", ["prefect", "server", "start", *_at(site.served.prefect)], os.environ)
         site.wait_until("MLflow", lambda: responds(f"{site.served.mlflow}/health"))
         site.wait_until("Prefect", lambda: responds(f"{site.served.api}/health"))
 
@@ -157,64 +138,13 @@ def _at(address: str) -> list[str]:
     return ["--host", HOST, "--port", address.rpartition(":")[2]]
 
 
-def _is_server(store: str) -> bool:
-    return store.startswith(("http://", "https://"))
-
-
-def _start_worker(site: Site) -> None:
-    os.environ["PREFECT_API_URL"] = site.served.api  # before Prefect is imported
-    from prefect.client.orchestration import get_client
-
-    from flows import pool
-
-    with get_client(sync_client=True) as client:
-        pool.ensure_pool(client)
-        if names := pool.requeue(client, pool.unfinished(client)):
-            print(f"goes on with what was cut off: {', '.join(names)}", flush=True)
-        if count := pool.drop_missed(client):
-            print(f"left out what was due while nothing was served, but for the latest (starts: {count})", flush=True)
-        command = ["prefect", "worker", "start", "--pool", pool.POOL, "--type", "process"]
-        # DVC starts stages with whatever python3 comes first.
-        settings = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-        site.start(WORKER, [*command, "--name", pool.worker_name()], settings, part=WORKER)
-        site.wait_until(WORKER, lambda: pool.worker_is_online(client))
-
-
-def _stop(site: Site) -> None:
+def _stop(site: Site, at_home: bool) -> None:
     """End the worker and its runs first, so that the server can still be told that they are to be resumed."""
     if WORKER in site.processes:
-        _stop_worker(site)
+        stop_worker(site, at_home)
     stop_marked(site.served.mark)
     for process in site.processes.values():
         process.wait(PATIENCE)
-
-
-def _stop_worker(site: Site) -> None:
-    from prefect.client.orchestration import get_client
-
-    from flows import pool
-
-    cut = []
-    with suppress(Exception), get_client(sync_client=True) as client:  # the server itself may be what ended
-        cut = pool.unfinished(client)
-    stop_marked(f"{site.served.mark}/{WORKER}")
-    if cut:
-        with suppress(Exception), get_client(sync_client=True) as client:
-            if names := pool.requeue(client, cut):
-                print(f"cut off, goes on with the next `make serve`: {', '.join(names)}", flush=True)
-
-
-def free_port(wanted: int) -> int:
-    """``wanted``, or any other free one where it is taken."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ServerError(f"no free port on {HOST}; stop a server and run again")
 
 
 @contextmanager
@@ -245,8 +175,7 @@ def _first_mlflow(store: str) -> AbstractContextManager[Any]:
 
 def _first_prefect() -> AbstractContextManager[Any]:
     """Nobody else makes Prefect's tables meanwhile; once they are there, a pipeline may run as it likes."""
-    own = "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in os.environ
-    return alone() if own and not (home() / "prefect.db").exists() else nullcontext()
+    return alone() if prefect_has_own_file(os.environ) and not (home() / "prefect.db").exists() else nullcontext()
 
 
 @contextmanager
@@ -266,9 +195,10 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also where a shell's `&` had SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     try:
-        if arguments not in ([], ["--pages"]):
-            raise ServerError(f"{' '.join(arguments)} is no option; give --pages or nothing")
-        serve(home(), with_worker=not arguments)
+        asked = " ".join(arguments)
+        if asked not in list(Parts):
+            raise ServerError(f"{asked} is no option; give --pages, --worker or nothing")
+        serve(home(), Parts(asked))
     except USER_ERRORS as error:
         print(one_line(error), file=sys.stderr)
         return 1

@@ -25,6 +25,7 @@ class Served:
         since: When it started, ISO 8601 with the zone.
         mlflow: Address of MLflow's pages.
         prefect: Address of Prefect's.
+        tracking: Where runs are to be written: MLflow's own address, or a database that is a file.
         worker: Whether runs are started, or only pages shown.
     """
 
@@ -33,6 +34,7 @@ class Served:
     since: str
     mlflow: str
     prefect: str
+    tracking: str
     worker: bool
 
     @property

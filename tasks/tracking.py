@@ -1,7 +1,6 @@
 """The tracker: one MLflow store, initialised once, written in batches. Only it and register import MLflow."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from filelock import FileLock
 
 from dconrec_core.errors import DConRecError
 from tasks.tracking_attempt import TAG, Attempt
-from tasks.tracking_store import make_store
+from tasks.tracking_store import SQLITE, make_store, store_uri
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -26,7 +25,6 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from requests import RequestException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
-SQLITE = "sqlite:///"
 BATCH = 1000
 """The most metrics one request of MLflow may carry."""
 PARAM_LENGTH = 6000
@@ -79,7 +77,7 @@ class Tracker:
                 database, also when this is a temporary copy of the project and the database is not.
             identity: Of all that will be told, where an attempt that is cut off shall be gone on with.
         """
-        uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"{SQLITE}{home.resolve() / 'mlflow.db'}")
+        uri = store_uri(home)
         local = uri.startswith(SQLITE)
         place = Path(uri.removeprefix(SQLITE)).resolve().parent if local else home
         place.mkdir(parents=True, exist_ok=True)

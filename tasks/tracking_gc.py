@@ -15,7 +15,8 @@ from mlflow.entities import ViewType
 from mlflow.entities.model_registry import ModelVersion
 
 from tasks.retention import Unneeded, size_of
-from tasks.tracking import SQLITE, TrackingError, told
+from tasks.tracking import TrackingError, told
+from tasks.tracking_store import SQLITE
 
 PAGE = 1000
 KEEP_TAG = "keep"

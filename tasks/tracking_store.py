@@ -1,4 +1,4 @@
-"""A fresh SQLite store of MLflow, made beside its place and renamed: a kill half-way would break it for good."""
+"""Which store of MLflow runs are written to, and a fresh SQLite one, made so that a kill half-way cannot break it."""
 
 import os
 import subprocess
@@ -8,9 +8,37 @@ from pathlib import Path
 from dconrec_core.atomic import atomic_file
 from dconrec_core.errors import DConRecError
 
+SQLITE = "sqlite:///"
+SERVERS = ("http://", "https://")
+
 
 class StoreError(DConRecError):
-    """The database of MLflow cannot be made."""
+    """The database of MLflow cannot be made, or is none that runs can be written to."""
+
+
+def store_uri(home: Path) -> str:
+    """``MLFLOW_TRACKING_URI``; by default a SQLite file in ``home``.
+
+    Raises:
+        StoreError: It is the database of a server, or that server is not there yet.
+    """
+    if "MLFLOW_TRACKING_URI" not in os.environ and "MLFLOW_BACKEND_STORE_URI" in os.environ:
+        raise StoreError(
+            "MLFLOW_BACKEND_STORE_URI names the database of an MLflow server, and none is served here; run "
+            "make serve, or set MLFLOW_TRACKING_URI to the server's address"
+        )
+    uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"{SQLITE}{home.resolve() / 'mlflow.db'}")
+    if not uri.startswith((SQLITE, *SERVERS)):
+        raise StoreError(
+            f"MLFLOW_TRACKING_URI is a {uri.partition(':')[0]} address, which would leave artifacts on this disk; "
+            "give a database to MLFLOW_BACKEND_STORE_URI and run make serve"
+        )
+    return uri
+
+
+def is_server(uri: str) -> bool:
+    """Whether an MLflow server is behind it, and no file."""
+    return uri.startswith(SERVERS)
 
 
 def make_store(database: Path) -> None:

@@ -80,6 +80,36 @@ def test_a_cell_that_fails_costs_no_other(project, monkeypatch):
     assert [row["condenser"] for row in rows()] == ["random-users"]
 
 
+CLOCKED = ("seconds", "speed_up", "break_even", "peak_rss_mb")
+"""Parts of the names of columns that depend on the clock or the process."""
+
+
+def test_dask_processes_give_the_rows_that_threads_give(project):
+    state = run()
+    assert state.is_completed(), state.message
+    threads = rows()
+    for path in Path("results").glob("comparison*.json"):
+        path.unlink()
+    state = run(cluster="local")
+    assert state.message.startswith("4 measured, 0 from earlier runs; "), state.message
+
+    def timeless(found):
+        plain = [{k: v for k, v in row.items() if not any(part in k for part in CLOCKED)} for row in found]
+        return sorted(plain, key=lambda row: row["key"])
+
+    assert timeless(rows()) == timeless(threads)
+    assert run(cluster="local").message.startswith("0 measured, 4 from earlier runs; ")
+
+
+def test_dask_needs_a_prefect_server_to_report_to():
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.compare import runner_of
+
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(ConfigError, match="make serve first"):
+        runner_of(2, "local")
+
+
 def test_a_wrong_name_is_answered_before_anything_runs(project):
     state = run(condensers=["randm"])
     assert state.message.startswith("condensers is 'randm'; did you mean 'random'?")

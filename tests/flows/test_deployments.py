@@ -79,7 +79,7 @@ def test_the_pool_is_made_once_with_one_run_at_a_time_on_the_machine(client, dep
 
     pool.ensure_pool(client)
     limits = {queue.name: queue.concurrency_limit for queue in client.read_work_queues(work_pool_name=pool.POOL)}
-    assert limits == {"default": None, "machine": 1, "watch": 1}
+    assert limits == {"default": None, "machine": 1, "watch": 1, "grid": None}
     assert not pool.worker_is_online(client)
 
 

@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from flows.env import configure, find_root, own_python, tracking_root
 from tests.flows.project import ROOT, environment
 
@@ -70,3 +72,53 @@ def test_importing_the_edge_is_cheap():
     code = f"import flows.stage, sys; print(sorted({costly} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "way_out"),
+    [
+        ("MLFLOW_TRACKING_URI", "http://me:s3cret@127.0.0.1:9", "MLFLOW_TRACKING_PASSWORD"),
+        ("MLFLOW_TRACKING_URI", "postgresql://me:s3cret@127.0.0.1/mlflow", "MLFLOW_BACKEND_STORE_URI"),
+        ("PREFECT_API_URL", "http://me:s3cret@127.0.0.1:9/api", "PREFECT_API_AUTH_STRING"),
+    ],
+)
+def test_an_address_that_is_shown_may_hold_no_password(name, address, way_out):
+    settings = environment() | {name: address}
+    command = [sys.executable, "-m", "flows.status"]
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert way_out in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_without_its_server_a_database_of_mlflow_is_no_reason_to_write_elsewhere(tmp_path, monkeypatch):
+    from tasks.tracking_store import StoreError, store_uri
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://me:s3cret@127.0.0.1/mlflow")
+    configure(project(tmp_path / "p"))
+    with pytest.raises(StoreError, match="run make serve, or set MLFLOW_TRACKING_URI") as error:
+        store_uri(tmp_path)
+    assert "s3cret" not in str(error.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://127.0.0.1/mlflow")
+    with pytest.raises(StoreError, match="give a database to MLFLOW_BACKEND_STORE_URI"):
+        store_uri(tmp_path)
+
+
+def test_workers_are_not_told_the_databases():
+    from flows.backends import prefect_has_own_file, without_databases
+
+    secrets = {
+        "PREFECT_API_DATABASE_CONNECTION_URL": "a",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": "b",
+        "PREFECT_SERVER_DATABASE_PASSWORD": "c",
+        "MLFLOW_BACKEND_STORE_URI": "d",
+    }
+    assert without_databases(secrets | {"PATH": "p", "MLFLOW_TRACKING_URI": "u"}) == {
+        "PATH": "p",
+        "MLFLOW_TRACKING_URI": "u",
+    }
+    assert not prefect_has_own_file(secrets)
+    assert not prefect_has_own_file({"PREFECT_SERVER_DATABASE_DRIVER": "postgresql+asyncpg"})
+    assert prefect_has_own_file({"PREFECT_SERVER_DATABASE_TIMEOUT": "5"})

@@ -10,8 +10,9 @@ import pytest
 from flows.halt import halt
 from flows.pages import pages
 from flows.processes import MARK, carries, marked, stop_marked, tell
-from flows.serve import ServerError, Site, free_port, serve
+from flows.serve import serve
 from flows.served import HOST, Served, answers, read_served, write_served
+from flows.servers import ServerError, Site, free_port
 from flows.status import served_lines
 
 REGISTRATION = {"experiment_id": "1", "run_id": "abc", "model": "toy-condensed", "version": "3"}
@@ -19,7 +20,7 @@ DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); prin
 
 
 def a_site(mark, pid=0):
-    return Served(mark, pid, "2026-01-01T00:00:00+00:00", f"http://{HOST}:1", f"http://{HOST}:2", True)
+    return Served(mark, pid, "2026-01-01T00:00:00+00:00", f"http://{HOST}:1", f"http://{HOST}:2", "sqlite:///x", True)
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_one_serve_a_folder(monkeypatch, tmp_path):
 def test_the_end_of_one_process_is_noticed_and_its_log_named(tmp_path):
     site = Site(a_site("ours"), tmp_path)
     (tmp_path / "mlflow.log").write_text("the time before")
-    site.start("MLflow", ["no_such_module"], {})
+    site.start("MLflow", ["no_such_module"], os.environ)
     with pytest.raises(ServerError, match=r"MLflow stopped with exit code 1; .*mlflow\.log says why"):
         site.wait_until("MLflow", lambda: False)
     assert "no_such_module" in (tmp_path / "mlflow.log").read_text()

@@ -9,8 +9,9 @@ import pytest
 from mlflow import MlflowClient
 
 from tasks.retention import old_checkpoints
-from tasks.tracking import SQLITE, Tracker
+from tasks.tracking import Tracker
 from tasks.tracking_gc import old_runs
+from tasks.tracking_store import SQLITE
 from tasks.versioning import Versions
 from tasks.versioning_gc import unneeded_objects
 from tests.flows.project import git

@@ -6,9 +6,9 @@ import pytest
 
 from dconrec_core.atomic import write_text
 from tasks import register as module
-from tasks.tracking import SQLITE, Run, Tracker
+from tasks.tracking import Run, Tracker
 from tasks.tracking_attempt import Attempt
-from tasks.tracking_store import StoreError, make_store
+from tasks.tracking_store import SQLITE, StoreError, make_store
 from tests.tasks.report_files import MODELS, fabricate
 from tests.tasks.test_register import params
 

@@ -139,7 +139,9 @@ def _decided(approve: bool, params: PipelineParams, ran: State[Any]) -> State[An
     except FlowPauseTimeout:
         answer = None
     state = decide(answer, params, return_state=True)
-    return state if state.is_completed() else _stopped(state)
+    if not state.is_completed():
+        return _stopped(state)
+    return Completed(message=state.message)  # of a task's own state Prefect would say that all states completed
 
 
 POLL = 5

@@ -129,7 +129,8 @@ def _start_pages(site: Site, store: str) -> None:
             site.start(
                 "MLflow", ["mlflow", "server", *_at(site.served.mlflow), "--workers", "1"], os.environ | settings
             )
-        site.start("Prefect", ["prefect", "server", "start", *_at(site.served.prefect)], os.environ)
+        page = {"PREFECT_SERVER_UI_API_URL": site.served.api}  # else its page asks port 4200, wherever it is
+        site.start("Prefect", ["prefect", "server", "start", *_at(site.served.prefect)], page | os.environ)
         site.wait_until("MLflow", lambda: responds(f"{site.served.mlflow}/health"))
         site.wait_until("Prefect", lambda: responds(f"{site.served.api}/health"))
 

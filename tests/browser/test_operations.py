@@ -1,14 +1,10 @@
 """As a new user has it: serve, deploy, a scheduled run that nobody watches, and the pages that show it."""
 
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
 import time
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +13,10 @@ from typing import Any
 import pytest
 
 from flows.params import write_changes
-from flows.processes import marked
-from flows.served import Served, answers, read_served
+from flows.served import Served
 from tests.browser.conftest import PATIENCE, Browser
-from tests.flows.project import call, environment, make_project
+from tests.browser.serving import ask, serving
+from tests.flows.project import call, make_project
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -45,13 +41,7 @@ class Site:
         return f"{self.served.mlflow}/#/{page}"
 
     def search(self, **query: Any) -> list[dict[str, Any]]:
-        return post(f"{self.served.mlflow}/api/2.0/mlflow/runs/search", query)["runs"]
-
-
-def post(address: str, content: dict[str, Any]) -> Any:
-    request = urllib.request.Request(address, json.dumps(content).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+        return ask(f"{self.served.mlflow}/api/2.0/mlflow/runs/search", query)["runs"]
 
 
 @pytest.fixture(scope="module")
@@ -62,37 +52,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     plan = (folder / "prefect.yaml").read_text()
     assert plan.count(EVERY_NIGHT) == 1
     (folder / "prefect.yaml").write_text(plan.replace(EVERY_NIGHT, EVERY_MINUTE))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows.serve"],
-        cwd=folder,
-        env=environment() | {"PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    served = None
-    try:
-        said = ""
-        for line in process.stdout or ():
-            said += line
-            if line.startswith("Ctrl-C"):
-                break
-        served = read_served(folder / ".prefect")
-        assert served, said
+    with serving(folder) as (served, said):
         deployed = [deploy(folder)]
         scheduled_run(served, folder, "RUNNING", "COMPLETED")
         deployed.append(deploy(folder))  # while it runs
         yield Site(folder, served, said, deployed, scheduled_run(served, folder, "COMPLETED"))
-    finally:
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGINT)
-        code = process.wait(timeout=PATIENCE)
-    assert code == 0
-    assert marked(served.mark) == set()
-    assert not answers(served.prefect)
-    assert not answers(served.mlflow)
-    assert read_served(folder / ".prefect") is None
 
 
 def deploy(folder: Path) -> str:
@@ -105,7 +69,7 @@ def scheduled_run(served: Served, folder: Path, *states: str) -> dict[str, Any]:
     deadline = time.monotonic() + 60 + 2 * PATIENCE
     first: list[dict[str, Any]] = []
     while time.monotonic() < deadline:
-        first = [run for run in post(f"{served.api}/flow_runs/filter", wanted) if run["auto_scheduled"]][:1]
+        first = [run for run in ask(f"{served.api}/flow_runs/filter", wanted) if run["auto_scheduled"]][:1]
         if first and first[0]["state_type"] in states:
             return first[0]
         if first and first[0]["state_type"] in ("FAILED", "CRASHED"):
@@ -118,7 +82,7 @@ def scheduled_run(served: Served, folder: Path, *states: str) -> dict[str, Any]:
 def test_prefect_shows_the_scheduled_run_with_its_stages_and_artifacts(browser: Browser, site: Site):
     browser.open(f"{site.served.prefect}/runs")
     browser.wait_for(site.run["name"], "nightly", "machine", "Completed")
-    (run,) = post(f"{site.served.api}/flow_runs/filter", {"flows": {"name": {"any_": ["dconrec"]}}, "limit": 1})
+    (run,) = ask(f"{site.served.api}/flow_runs/filter", {"flows": {"name": {"any_": ["dconrec"]}}, "limit": 1})
     browser.open(f"{site.served.prefect}/runs/flow-run/{run['id']}")
     browser.wait_for(run["name"], "9 Task runs")
     browser.run("document.querySelector('.p-tab#artifacts').click()")
@@ -128,7 +92,7 @@ def test_prefect_shows_the_scheduled_run_with_its_stages_and_artifacts(browser: 
 def test_prefect_shows_every_deployment_once_and_a_form_of_its_parameters(browser: Browser, site: Site):
     names = ["backfill", "compare", "nightly", "on-new-data"]
     assert all([line.split()[0] for line in said.splitlines()[1:]] == names for said in site.deployed)
-    found = {one["name"]: one for one in post(f"{site.served.api}/deployments/filter", {})}
+    found = {one["name"]: one for one in ask(f"{site.served.api}/deployments/filter", {})}
     assert {name: len(one["schedules"]) for name, one in found.items()} == dict(zip(names, (0, 0, 1, 1), strict=True))
     browser.open(f"{site.served.prefect}/deployments/deployment/{found['backfill']['id']}/run")
     browser.wait_for("ratios (Optional)", "Values of condense.ratio; none for that of params.yaml.", "seeds (Optional)")

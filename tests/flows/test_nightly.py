@@ -71,6 +71,7 @@ def test_a_person_decides(night, promote, act):
     state = night.module.nightly(approve=True, return_state=True)
     thread.join()
     assert state.is_completed(), state.message
+    assert state.message == f"version 7 {act}d by a person"
     assert night.written == [(act, "7", "I looked", "a person")]
     assert night.asked == [{"registration.approval": True}]
 

@@ -170,8 +170,9 @@ def runner_of(workers: int, cluster: str | None) -> TaskRunner[Any]:
 
     if cluster != LOCAL:
         return DaskTaskRunner(address=cluster)
-    here = {"n_workers": workers, "threads_per_worker": 1, "host": HOST, "dashboard_address": None}
-    return DaskTaskRunner(cluster_kwargs=here)
+    page = f"{HOST}:0"  # said for both, since Dask's own choice is every address of the machine
+    pages = {"dashboard_address": page, "worker_dashboard_address": page}
+    return DaskTaskRunner(cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "host": HOST, **pages})
 
 
 def _run(

@@ -101,6 +101,19 @@ def test_dask_processes_give_the_rows_that_threads_give(project):
     assert run(cluster="local").message.startswith("0 measured, 4 from earlier runs; ")
 
 
+def test_dask_processes_listen_on_this_machine_alone(prefect_server):
+    import psutil
+
+    from flows.compare import runner_of
+
+    with runner_of(1, "local") as runner:
+        runner.client.wait_for_workers(1)
+        ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        found = {one.laddr.ip for process in ours for one in process.net_connections("tcp") if one.status == "LISTEN"}
+    assert found == {"127.0.0.1"}
+    assert len(ours) > 3  # this process, the server's, the cluster's
+
+
 def test_dask_needs_a_prefect_server_to_report_to():
     from prefect.settings import PREFECT_API_URL, temporary_settings
 

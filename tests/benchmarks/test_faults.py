@@ -52,9 +52,9 @@ def test_every_stage_is_killed_at_every_point_under_both_drivers(driver: str, po
     assert all({"arm", "at"} <= kill.keys() for _, kill in plan)
 
 
-def test_the_published_rows_are_of_known_cases_and_lost_nothing(root: Path):
+def test_every_case_has_a_published_row_and_none_lost_anything(root: Path):
     rows = read_rows(root / "benchmarks/results/faults.json")
     assert [row["case"] for row in rows if row["survived"] < row["tried"] or row["lost"]] == []
     assert sum(row["tried"] for row in rows if "kill" in row["case"]) >= 60
     assert sum(row["tried"] for row in rows if "malformed" in row["case"]) >= 2000
-    assert {name for name, _ in faults.cases()} & {row["case"] for row in rows}
+    assert {name for name, _ in faults.cases()} <= {row["case"] for row in rows}

@@ -44,16 +44,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick answers first: unmarked tests, then the slow ones, then the browser.
-
-    Side by side (``-n``), a file stays in one process, which makes its fixtures once, and no two browsers are open.
-    """
+    """Quick answers first: unmarked tests, then the slow ones, then the browser."""
     items.sort(
         key=lambda item: (item.get_closest_marker("browser") is not None, item.get_closest_marker("slow") is not None)
     )
-    for item in items:
-        browser = item.get_closest_marker("browser") is not None
-        item.add_marker(pytest.mark.xdist_group("browser" if browser else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

@@ -102,6 +102,8 @@ def test_dask_processes_give_the_rows_that_threads_give(project):
 
 
 def test_dask_processes_listen_on_this_machine_alone(prefect_server):
+    from ipaddress import ip_address
+
     import psutil
 
     from flows.compare import runner_of
@@ -110,7 +112,8 @@ def test_dask_processes_listen_on_this_machine_alone(prefect_server):
         runner.client.wait_for_workers(1)
         ours = [psutil.Process(), *psutil.Process().children(recursive=True)]
         found = {one.laddr.ip for process in ours for one in process.net_connections("tcp") if one.status == "LISTEN"}
-    assert found == {"127.0.0.1"}
+    assert found
+    assert all(ip_address(address).is_loopback for address in found)
     assert len(ours) > 3  # this process, the server's, the cluster's
 
 

@@ -16,8 +16,8 @@ from selenium.webdriver.common.by import By
 from flows.params import write_changes
 from flows.served import HOST, PREFECT_PORT, Served
 from tests.browser.conftest import PATIENCE, Browser
-from tests.browser.serving import ask, serving
 from tests.flows.project import environment, make_project
+from tests.services.serving import ask, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

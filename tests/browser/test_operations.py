@@ -15,8 +15,8 @@ import pytest
 from flows.params import write_changes
 from flows.served import Served
 from tests.browser.conftest import PATIENCE, Browser
-from tests.browser.serving import ask, serving
 from tests.flows.project import call, make_project
+from tests.services.serving import ask, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

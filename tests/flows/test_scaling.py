@@ -3,12 +3,10 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +15,14 @@ import pytest
 
 from dconrec_core.condensation.dataset import dataset_sha256
 from flows.processes import marked
-from flows.served import Served, read_served
-from tests.flows.project import call, commit, dvc, environment, git, make_project, outputs
+from flows.served import Served
+from tests.flows.project import call, commit, dvc, git, make_project, outputs
 from tests.services import postgres, s3
+from tests.services.serving import ask, one_starts, serving
 
 pytestmark = pytest.mark.slow
 
 PASSWORD, SECRET = "pl4nted-passw0rd", "pl4nted-s3cret"
-PATIENCE = 180
 
 
 @dataclass(frozen=True)
@@ -55,36 +53,6 @@ def services() -> Iterator[Services]:
         yield Services(database, storage)
 
 
-@contextmanager
-def serving(folder: Path, settings: dict[str, str], *options: str) -> Iterator[Served]:
-    """`make serve` or `make work` in a folder, until the block ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows.serve", *options],
-        cwd=folder,
-        env=environment() | settings | {"PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    served, said = None, ""
-    try:
-        for line in process.stdout or ():
-            said += line
-            if line.startswith("Ctrl-C"):
-                break
-        served = read_served(folder / ".prefect")
-        assert served, said
-        assert not [secret for secret in (PASSWORD, SECRET) if secret in said]
-        yield served
-    finally:
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGINT)
-        code = process.wait(timeout=PATIENCE)
-    assert code == 0
-    assert marked(served.mark) == set()
-
-
 @dataclass(frozen=True)
 class Site:
     """A checkout that is served from PostgreSQL and S3, after one pipeline run."""
@@ -108,13 +76,13 @@ def site(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     plan.write_text(before.replace(f"{by_hand}*machine", f"{by_hand}*grid"))
     dvc(folder, "remote", "add", "--default", "storage", f"s3://{s3.BUCKET}/dvc")
     commit(folder, "storage")
-    with serving(folder, services.settings) as served:
+    with serving(folder, settings=services.settings) as (served, heard):
         # In another terminal, where nothing is set: what is served says where to write.
         ran = call(folder, sys.executable, "-m", "flows.pipeline", "registration.gate.min_quality=0.1")
         deployed = call(folder, sys.executable, "-m", "flows.deploy")
         status = call(folder, sys.executable, "-m", "flows.status")
         commit(folder, "run")
-        yield Site(folder, served, "".join(done.stdout + done.stderr for done in (ran, deployed, status)))
+        yield Site(folder, served, "".join([heard, *(done.stdout + done.stderr for done in (ran, deployed, status))]))
 
 
 def rows(services: Services, database: str, query: str) -> list[tuple[Any, ...]]:
@@ -180,7 +148,8 @@ def test_a_wrong_password_ends_serve_and_is_told_to_nobody(services: Services, t
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": services.database.url("asyncpg", "prefect", wrong),
         "MLFLOW_BACKEND_STORE_URI": services.database.url("psycopg2", "mlflow", wrong),
     }
-    done = call(folder, sys.executable, "-m", "flows.serve", "--pages", check=False, settings=settings)
+    with one_starts():
+        done = call(folder, sys.executable, "-m", "flows.serve", "--pages", check=False, settings=settings)
     assert done.returncode == 1
     assert "log says why" in done.stderr
     logs = [path.read_text() for path in (folder / ".prefect/logs").iterdir()]
@@ -210,7 +179,8 @@ def test_a_worker_of_another_checkout_takes_what_is_in_the_grid(services: Servic
     git(tmp_path, "clone", "--quiet", str(site.folder), str(elsewhere))
     client = {"PREFECT_API_URL": site.served.api, "MLFLOW_TRACKING_URI": site.served.mlflow}
     asked = ("ratios=[0.25]", 'condensers=["random"]', "seeds=[0]")
-    with serving(elsewhere, client, "--worker"):
+    with serving(elsewhere, "--worker", settings=client) as (_, heard):
+        assert not [secret for secret in (PASSWORD, SECRET) if secret in heard]
         command = [sys.executable, "-m", "prefect", "deployment", "run", "compare/compare", "--watch"]
         parameters = [word for one in asked for word in ("--param", one)]
         done = call(elsewhere, *command, *parameters, settings=client)
@@ -224,8 +194,4 @@ def test_a_worker_of_another_checkout_takes_what_is_in_the_grid(services: Servic
 
 
 def workers(served: Served) -> list[dict[str, Any]]:
-    request = urllib.request.Request(
-        f"{served.api}/work_pools/dconrec/workers/filter", b"{}", {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    return ask(f"{served.api}/work_pools/dconrec/workers/filter", {})

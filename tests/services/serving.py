@@ -1,29 +1,40 @@
-"""`make serve` in a folder for as long as a test needs it; at its end nothing of it may be left."""
+"""`make serve` or `make work` in a folder for as long as a test needs it; at its end nothing of it may be left."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from flows.processes import marked
 from flows.served import Served, answers, read_served
-from tests.browser.conftest import PATIENCE
 from tests.flows.project import environment
+
+PATIENCE = 180  # seconds; a loaded machine is slow
+
+
+def one_starts() -> FileLock:
+    """Between looking for free ports and taking them: tests in two processes would find the same ones."""
+    return FileLock(Path(tempfile.gettempdir()) / "dconrec-tests-serve.lock")
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[tuple[Served, str]]:
+def serving(folder: Path, *options: str, settings: Mapping[str, str] | None = None) -> Iterator[tuple[Served, str]]:
     """What `flows.serve` serves and said, until the block ends with Ctrl-C."""
+    starting = one_starts()
+    starting.acquire()
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.serve", *arguments],
+        [sys.executable, "-m", "flows.serve", *options],
         cwd=folder,
-        env=environment() | {"PYTHONUNBUFFERED": "1"},
+        env=environment() | dict(settings or {}) | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -36,17 +47,20 @@ def serving(folder: Path, *arguments: str) -> Iterator[tuple[Served, str]]:
             said += line
             if line.startswith("Ctrl-C"):
                 break
+        starting.release()
         served = read_served(folder / ".prefect")
         assert served, said
         yield served, said
     finally:
+        starting.release()
         if process.poll() is None:
             os.kill(process.pid, signal.SIGINT)
         code = process.wait(timeout=PATIENCE)
     assert code == 0
     assert marked(served.mark) == set()
-    assert not answers(served.prefect)
-    assert not answers(served.mlflow)
+    if "--worker" not in options:  # which talks to servers of others
+        assert not answers(served.prefect)
+        assert not answers(served.mlflow)
     assert read_served(folder / ".prefect") is None
 
 

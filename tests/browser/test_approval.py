@@ -49,8 +49,10 @@ def night(tmp_path: Path) -> Iterator[Night]:
     folder = make_project(tmp_path / "project")
     write_changes(folder, {"registration.gate.min_quality": 0.5})
     with closing(socket.socket()) as usual:
+        usual.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended is no hindrance
         with suppress(OSError):  # taken anyway
             usual.bind((HOST, PREFECT_PORT))
+            usual.listen()
         with serving(folder, "--pages") as (served, _):
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.nightly", "--approve"], cwd=folder, env=environment(),

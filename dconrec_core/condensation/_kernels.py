@@ -1,4 +1,4 @@
-"""Compiled loops of the coresets: cores of a graph, greedy choices within a user, gradients of BPR by interaction."""
+"""Compiled loops: cores of a graph, greedy choices within a user, gradients of BPR by interaction, sparse products."""
 
 import numpy as np
 
@@ -201,3 +201,53 @@ def along_gradients(users, items, negatives, user_factors, item_factors, user_ro
             product += (item_factors[i, f] - item_factors[j, f]) * user_rows[u, f]
             product += user_factors[u, f] * (item_rows[i, f] - item_rows[j, f])
         products[row] = product
+
+
+@_fast_jit
+def pair_products(rows, kept, first, left, right, out):
+    """Add L Rᵀ of two sparse tables with the same ``kept`` entries to ``out`` ``[B, B]``."""
+    for item in range(first.shape[0] - 1):
+        for one in range(first[item], first[item + 1]):
+            value, row = left[kept[one]], rows[kept[one]]
+            for other in range(first[item], first[item + 1]):
+                out[row, rows[kept[other]]] += value * right[kept[other]]
+
+
+@_fast_jit
+def sampled_products(rows, columns, kept, first, matrix, values, out):
+    """Entries of ``matrix`` ``[B, B]`` times a sparse table at all cells, into ``out`` ``[c]``."""
+    for cell in range(rows.shape[0]):
+        row, total = rows[cell], np.float32(0)
+        for entry in range(first[columns[cell]], first[columns[cell] + 1]):
+            total += matrix[row, rows[kept[entry]]] * values[kept[entry]]
+        out[cell] = total
+
+
+@_fast_jit
+def add_rows(rows, kept, first, values, table, out):
+    """Add (a sparse table)ᵀ times ``table`` ``[B, B]`` to ``out`` ``[n, B]``."""
+    for item in range(first.shape[0] - 1):
+        for entry in range(first[item], first[item + 1]):
+            value, row = values[kept[entry]], rows[kept[entry]]
+            for place in range(table.shape[1]):
+                out[item, place] += value * table[row, place]
+
+
+@_fast_jit
+def add_outer(rows, kept, first, values, table, out):
+    """Add a sparse table times ``table`` ``[n, B]`` to ``out`` ``[B, B]``."""
+    for item in range(first.shape[0] - 1):
+        for entry in range(first[item], first[item + 1]):
+            value, row = values[kept[entry]], rows[kept[entry]]
+            for place in range(table.shape[1]):
+                out[row, place] += value * table[item, place]
+
+
+@_fast_jit
+def dots(rows, columns, left, right, out):
+    """Dot products of a row of ``left`` ``[B, B]`` and one of ``right`` ``[n, B]`` by cell, into ``out`` ``[c]``."""
+    for cell in range(rows.shape[0]):
+        row, item, total = rows[cell], columns[cell], np.float32(0)
+        for place in range(left.shape[1]):
+            total += left[row, place] * right[item, place]
+        out[cell] = total

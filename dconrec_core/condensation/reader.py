@@ -23,6 +23,11 @@ START = {
 SMALLEST = 0.05  # 1 − leverage: a history of few items can nearly determine one
 
 
+def start_parameters(device: torch.device) -> Parameters:
+    """What a reader's numbers are before it has learned."""
+    return {name: torch.tensor(value, device=device, requires_grad=True) for name, value in START.items()}
+
+
 class Reader:
     """Its few numbers, learned beside the histories.
 
@@ -32,9 +37,7 @@ class Reader:
     """
 
     def __init__(self, n_users: int, device: torch.device) -> None:
-        self.parameters: Parameters = {
-            name: torch.tensor(value, device=device, requires_grad=True) for name, value in START.items()
-        }
+        self.parameters: Parameters = start_parameters(device)
         self.identity = torch.eye(n_users, device=device)
 
     def tables(self, histories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

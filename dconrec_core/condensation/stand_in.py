@@ -16,8 +16,8 @@ import torch
 
 from dconrec_core.condensation.descent import Descent
 from dconrec_core.condensation.histories import Histories, Rows, worth_mentioning
-from dconrec_core.condensation.reader import Reader
 from dconrec_core.condensation.relaxation import hard_threshold, window
+from dconrec_core.condensation.sparse_reader import Cells, SparseReader
 from dconrec_core.types import CandidatePool
 
 MOST_ITEMS = 8_000
@@ -29,17 +29,17 @@ N_TARGETS, RANK_SCALE, HIDDEN, HIDDEN_WEIGHT, SPREAD, AVERAGING, READER_RATE = 2
 
 @dataclass(frozen=True)
 class Batch:
-    """Users and those of their candidates that can be moved.
+    """Users and those of their candidates that can be moved: all but what is hidden, by which nobody may be ranked.
 
     Attributes:
         entries: Positions of the candidates in the pool, ``[c]``.
-        cells: Where they lie in the table of users × items, flat, ``[c]``.
-        visible: The shown part of the users' histories, ``[B, n]``.
-        target: What ought to be ranked, ``[B, n]``.
+        cells: Where they lie in the table of users × items, and which are kept.
+        visible: The shown part of the users' histories, ``[n, B]``.
+        target: What ought to be ranked, ``[n, B]``.
     """
 
     entries: torch.Tensor
-    cells: torch.Tensor
+    cells: Cells
     visible: torch.Tensor
     target: torch.Tensor
 
@@ -73,14 +73,14 @@ class StandIn:
         entries = np.arange(len(pool), dtype=np.int32)
         self.candidates = Rows(pool.interactions.indptr, entries, pool.score)
         self.place = self.histories.place[pool.interactions.items]
-        self.pseudo = torch.from_numpy(~pool.observed)
+        self.pseudo = ~pool.observed
         n_users = len(self.histories.users)
         self.passes = min(passes, max(1, MOST_VISITS // max(n_users, 1)))
         self.learning_rate = learning_rate * passes / max(self.passes, 1)
         self.size = n_users // math.ceil(n_users / batch_users)
         self.logits = torch.from_numpy(logits.astype(np.float32))
         self.descent = Descent(self.logits, AVERAGING)
-        self.reader = Reader(self.size, torch.device("cpu"))
+        self.reader = SparseReader()
         self.reader_steps = torch.optim.Adam(self.reader.parameters.values(), lr=READER_RATE)
 
     def run(self) -> Iterator[tuple[int, float, npt.NDArray[np.float64]]]:
@@ -89,29 +89,28 @@ class StandIn:
             threshold, gradient, losses = hard_threshold(self.logits, self.count), torch.zeros_like(self.logits), []
             order = self.rng.permutation(self.histories.users)
             for start in range(0, len(order) - self.size + 1, self.size):
-                batch = self._batch(order[start : start + self.size])
+                batch = self._batch(order[start : start + self.size], threshold)
                 losses.append(self._add_gradient(batch, threshold, gradient))
             rate = self.learning_rate * (1 + math.cos(math.pi * (number - 1) / self.passes)) / 2
             self.descent.step(number, gradient, rate)
             yield number, float(np.mean(losses)), self.descent.mean.numpy().astype(np.float64)
 
-    def _batch(self, users: npt.NDArray[np.int64]) -> Batch:
-        rows, entries, _ = self.candidates.take(users)
-        known = self.place[entries] >= 0
-        rows, entries = rows[known], entries[known]
-        cells = torch.from_numpy(rows * self.histories.n_items + self.place[entries])
+    def _batch(self, users: npt.NDArray[np.int64], threshold: torch.Tensor) -> Batch:
         lesson = self.histories.lesson(users, HIDDEN, HIDDEN_WEIGHT, self.rng)
-        return Batch(torch.from_numpy(entries.astype(np.int64)), cells, lesson.visible, lesson.target)
+        rows, places, _ = self.candidates.take(users)
+        columns, pseudo = self.place[places].astype(np.int64), self.pseudo[places]
+        movable = (columns >= 0) & (pseudo | (lesson.visible.numpy()[rows, columns] > 0))
+        entries = torch.from_numpy(places[movable].astype(np.int64))
+        keep = (self.logits[entries] >= threshold).numpy()
+        cells = Cells.of(rows[movable], columns[movable], keep, (len(users), self.histories.n_items))
+        return Batch(entries, cells, lesson.visible.T.contiguous(), lesson.target.T.contiguous())
 
     def _add_gradient(self, batch: Batch, threshold: torch.Tensor, gradient: torch.Tensor) -> float:
         logits = self.logits[batch.entries]
         kept = (logits >= threshold).to(logits.dtype).requires_grad_(True)
-        # Nobody may be ranked by what is hidden.
-        shown = batch.visible.view(-1)[batch.cells] + self.pseudo[batch.entries]
-        table = torch.zeros(batch.visible.numel()).scatter(0, batch.cells, kept * shown).view_as(batch.visible)
         self.reader_steps.zero_grad()
-        scores = self.reader.logits(table, table) - 1e4 * batch.visible
-        cost = -(torch.log_softmax(scores, dim=1) * batch.target).sum() / len(batch.target)
+        scores = self.reader.logits(kept, batch.cells) - 1e4 * batch.visible
+        cost = -(torch.log_softmax(scores, dim=0) * batch.target).sum() / len(batch.target.T)
         cost.backward()
         self.reader_steps.step()
         assert kept.grad is not None

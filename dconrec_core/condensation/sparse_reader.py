@@ -1,0 +1,170 @@
+"""``Reader`` where its histories are sparse and are the queries too: the stand-in's batches, a hundredth full.
+
+All entries that may be moved are known beforehand (``Cells``), and few of them are kept. So F Fᵀ costs the kept pairs
+of each item, the scores the kept entries times the users, and a gradient is only taken at a cell; what stays dense is
+users × users and the softmax. Tables over items are transposed, ``[n, B]``, so that the loops run along users.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dconrec_core.condensation._kernels import add_outer, add_rows, dots, pair_products, sampled_products
+from dconrec_core.condensation.reader import SMALLEST, Parameters, start_parameters
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Entries of a table of users × items, and which of them are kept.
+
+    Args:
+        rows: User of each, int64 ``[c]``.
+        columns: Item of each, int64 ``[c]``.
+        kept: Positions of those that are not 0, by item, ``[k]``.
+        first: Where an item's begin in ``kept``, ``[n + 1]``.
+        n_users: Rows.
+    """
+
+    rows: Places
+    columns: Places
+    kept: Places
+    first: Places
+    n_users: int
+
+    @classmethod
+    def of(cls, rows: Places, columns: Places, keep: npt.NDArray[np.bool_], shape: tuple[int, int]) -> "Cells":
+        """From users, items and which are kept."""
+        kept = np.flatnonzero(keep)
+        kept = kept[np.argsort(columns[kept], kind="stable")]
+        counts = np.bincount(columns[kept], minlength=shape[1])
+        return cls(rows, columns, kept, np.concatenate(([0], np.cumsum(counts))), shape[0])
+
+    @property
+    def n_items(self) -> int:
+        """Columns."""
+        return len(self.first) - 1
+
+    def by_row(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums by user, ``[B]``."""
+        return torch.zeros(self.n_users).index_add(0, torch.from_numpy(self.rows), values)
+
+    def by_column(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums by item, ``[n]``."""
+        return torch.zeros(self.n_items).index_add(0, torch.from_numpy(self.columns), values)
+
+
+class _Gram(torch.autograd.Function):
+    """F Fᵀ of a table over cells, ``[B, B]``."""
+
+    @staticmethod
+    def forward(context: Any, values: torch.Tensor, cells: Cells) -> torch.Tensor:
+        context.cells = cells
+        context.save_for_backward(values)
+        return _pairs(cells, values, values)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (values,) = context.saved_tensors
+        return _sampled(context.cells, gradient + gradient.T, values), None
+
+
+class _Pairs(torch.autograd.Function):
+    """L Rᵀ of two tables over the same cells, ``[B, B]``."""
+
+    @staticmethod
+    def forward(context: Any, left: torch.Tensor, right: torch.Tensor, cells: Cells) -> torch.Tensor:
+        context.cells = cells
+        context.save_for_backward(left, right)
+        return _pairs(cells, left, right)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        left, right = context.saved_tensors
+        return _sampled(context.cells, gradient, right), _sampled(context.cells, gradient.T, left), None
+
+
+class _Sampled(torch.autograd.Function):
+    """Entries of M F at the cells of F, ``[c]``; a gradient comes only from kept cells, and M gets one only there."""
+
+    @staticmethod
+    def forward(context: Any, matrix: torch.Tensor, values: torch.Tensor, cells: Cells) -> torch.Tensor:
+        context.cells = cells
+        context.save_for_backward(matrix, values)
+        return _sampled(cells, matrix, values)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        matrix, values = context.saved_tensors
+        return _pairs(context.cells, gradient, values), _sampled(context.cells, matrix.T, gradient), None
+
+
+class _Product(torch.autograd.Function):
+    """Yᵀ W of a table over cells and a dense one ``[B, B]``: ``[n, B]``."""
+
+    @staticmethod
+    def forward(context: Any, values: torch.Tensor, table: torch.Tensor, cells: Cells) -> torch.Tensor:
+        context.cells = cells
+        context.save_for_backward(values, table)
+        out = torch.zeros(cells.n_items, table.shape[1])
+        add_rows(cells.rows, cells.kept, cells.first, values.numpy(), table.contiguous().numpy(), out.numpy())
+        return out
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        values, table = context.saved_tensors
+        cells, gradient = context.cells, gradient.contiguous()
+        by_cell, by_user = torch.empty_like(values), torch.zeros_like(table)
+        dots(cells.rows, cells.columns, table.contiguous().numpy(), gradient.numpy(), by_cell.numpy())
+        add_outer(cells.rows, cells.kept, cells.first, values.numpy(), gradient.numpy(), by_user.numpy())
+        return by_cell, by_user, None
+
+
+def _pairs(cells: Cells, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    out = torch.zeros(cells.n_users, cells.n_users)
+    pair_products(cells.rows, cells.kept, cells.first, left.numpy(), right.numpy(), out.numpy())
+    return out
+
+
+def _sampled(cells: Cells, matrix: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    out, dense = torch.empty_like(values), matrix.contiguous().numpy()
+    sampled_products(cells.rows, cells.columns, cells.kept, cells.first, dense, values.numpy(), out.numpy())
+    return out
+
+
+def _apply(function: type[torch.autograd.Function], *values: Any) -> torch.Tensor:
+    result: torch.Tensor = function.apply(*values)
+    return result
+
+
+class SparseReader:
+    """The numbers of ``Reader``, read from and learned on sparse histories."""
+
+    def __init__(self) -> None:
+        self.parameters: Parameters = start_parameters(torch.device("cpu"))
+
+    def logits(self, values: torch.Tensor, cells: Cells) -> torch.Tensor:
+        """``Reader.logits(histories, histories)``, transposed: ``[n, B]``.
+
+        Args:
+            values: Entries of the histories, ``[c]``; 0 where a cell is not kept.
+            cells: Where they lie.
+        """
+        known = self.parameters
+        rows, columns = torch.from_numpy(cells.rows), torch.from_numpy(cells.columns)
+        popularity = torch.log(cells.by_column(values) + known["log_smoothing"].exp())
+        lengths = cells.by_row(values)
+        activity = (lengths + 1).pow(-known["user_exponent"])
+        inputs = values * torch.exp(-known["input_exponent"] * popularity)[columns] * activity[rows]
+        gram = _apply(_Gram, inputs, cells)
+        inverse = torch.linalg.inv(gram + known["log_regularization"].exp() * torch.eye(cells.n_users))
+        leverage = cells.by_column(_apply(_Sampled, inverse, inputs, cells) * inputs)
+        scale = torch.exp(-known["output_exponent"] * popularity)
+        scale = scale / (1 - leverage).clamp(min=SMALLEST).pow(known["leverage_exponent"])
+        sharpness = known["log_sharpness"].exp() / lengths.clamp(min=1).sqrt()
+        weights = inverse @ _apply(_Pairs, inputs, values, cells) * sharpness
+        return _apply(_Product, values * scale[columns], weights, cells)

@@ -2,10 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
 from flows.alone import alone
@@ -14,6 +17,7 @@ from flows.env import ROOT
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
 from flows.params import parse_changes, read_params
 from flows.states import STOPPED
+from tasks.params import PipelineParams
 from tasks.versioning import Versions
 from tasks.versioning_repair import repair
 from tasks.workspace import Workspace
@@ -24,6 +28,7 @@ def command(
     arguments: list[str],
     summary: Callable[[Workspace], str],
     interrupted: str = INTERRUPTED,
+    meanwhile: Callable[[PipelineParams], None] = lambda params: None,
 ) -> int:
     """Run a flow in this process; exit code 0 when it is complete.
 
@@ -32,16 +37,19 @@ def command(
         arguments: ``KEY=VALUE``, each a change.
         summary: What is printed at the end.
         interrupted: What is printed after Ctrl-C.
+        meanwhile: What to do, told the params, while Prefect's server starts.
     """
     os.chdir(ROOT)  # so that messages name paths as the project does
     hush()
     try:
         changes = parse_changes(arguments)
-        read_params(Path(), changes)  # before a server is started for nothing
+        params = read_params(Path(), changes)  # before a server is started for nothing
         Versions(Path()).close()
         with alone():  # two first runs would start two servers on one fresh database
             for repaired in repair(Path()):
                 print(repaired, file=sys.stderr)
+            with server_starting():
+                meanwhile(params)
             state = flow(changes or None, return_state=True)
         if state.is_completed():
             print(summary(Workspace()))
@@ -56,3 +64,22 @@ def command(
         print(interrupted, file=sys.stderr)
         return 130
     return 1
+
+
+@contextmanager
+def server_starting() -> Iterator[None]:
+    """Prefect's own server takes seconds to start; the block is done meanwhile.
+
+    Where it does not start, the flow tries again and says why.
+    """
+
+    def start() -> None:
+        with suppress(Exception):
+            get_client(sync_client=True)
+
+    starting = threading.Thread(target=start, daemon=True)
+    starting.start()
+    try:
+        yield
+    finally:
+        starting.join()

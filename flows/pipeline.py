@@ -96,8 +96,7 @@ def as_task(stage: Stage) -> Task[..., State[Any]]:
     return run_stage.with_options(
         name=stage.name,
         task_run_name=stage.name,
-        description=stage.job,
-        tags=["dconrec", stage.name],
+        description=stage.job,  # and no tags: for each, Prefect asks its server whether a limit holds
         retries=stage.retries,
         retry_delay_seconds=RETRY_SECONDS,
         timeout_seconds=stage.timeout.total_seconds(),
@@ -166,9 +165,16 @@ def summary(files: Workspace) -> str:
     )
 
 
+def get_ready(params: PipelineParams) -> None:
+    """Check all names, which imports what the stages need, if there is a stage to run."""
+    with Versions(Path()) as versions:
+        if any(versions.reasons(stage.name) for stage in STAGES):
+            check_names(params)
+
+
 def main(arguments: list[str]) -> int:
     """Run the flow in this process; exit code 0 when every stage is done or fresh."""
-    return command(pipeline, arguments, summary)
+    return command(pipeline, arguments, summary, meanwhile=get_ready)
 
 
 if __name__ == "__main__":

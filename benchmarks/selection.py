@@ -99,7 +99,8 @@ def _settings(split: Split, condenser: str) -> dict[str, Any]:
     return {"source": split.train.fingerprint(), **made}
 
 
-def _measured(row: Mapping[str, Any]) -> Measured:
+def measured(row: Mapping[str, Any]) -> Measured:
+    """What a row of a training holds."""
     return Measured(**{name: row[name] for name in Measured.__dataclass_fields__})
 
 
@@ -123,7 +124,7 @@ class Benchmark:
             for side, (name, share) in zip(sides, ((condenser, ratio), ("", 1.0)), strict=True):
                 case = source.case(one, name, share)
                 row = self._row(case, partial(source.measure, one, name, share))
-                side[one.name] = _measured(row)
+                side[one.name] = measured(row)
                 facts = row if name else facts
         found = asdict(rank_agreement(*sides))
         facts = {name: facts[name] for name in ("inductive", "n_interactions")}

@@ -9,6 +9,8 @@ from benchmarks.markdown import distinct as _distinct
 from benchmarks.markdown import markdown as _markdown
 from benchmarks.markdown import title as _title
 from benchmarks.results import FOLDER, ROOT, Row, read_rows
+from benchmarks.selection import measured
+from dconrec_core.selection import Shortlist, shortlists
 
 METRICS = ("ndcg@10", "recall@20")
 
@@ -210,7 +212,10 @@ def selection() -> str:
     rows = [row for row in _rows("selection") if row["kind"] == "selection"]
     if not rows:
         return _none_yet("selection.json", "make bench-select")
-    heads = ["dataset", "condenser", "ratio", "inductive", "seed", "τ, valid", "τ, test", "regret", "by lot", "time"]
+    heads = [
+        *("dataset", "condenser", "ratio", "inductive", "seed", "τ, valid", "τ, test", "regret", "by lot", "time"),
+        *("regret of the first 5", "time", "of the first 10", "time"),
+    ]
     lines = [
         [
             row["dataset"],
@@ -221,12 +226,35 @@ def selection() -> str:
             *(_or_dash(row[name], "{:.2f}") for name in ("kendall_tau", "kendall_tau_test")),
             *(_or_dash(row[name] and 100 * row[name], "{:.1f} %") for name in ("regret", "regret_at_random")),
             _or_dash(row["time_ratio"], "{:.1f} ×"),
+            *(cell for one in _shortlists(row) for cell in _regret_and_time(one)),
         ]
         for row in rows
     ]
     counts = " or ".join(map(str, _distinct(rows, "n_configurations")))
     note = f"{counts} configurations, one thread; time: full data over condensed set (`make bench-select`)."
     return f"{_markdown(heads, lines)}\n\n{note}"
+
+
+def _regret_and_time(one: Shortlist | None) -> tuple[str, str]:
+    if one is None or one.regret is None:
+        return "–", "–"
+    return _or_dash(100 * one.regret, "{:.1f} %"), _or_dash(one.time_ratio, "{:.1f} ×")
+
+
+def _shortlists(row: Row, sizes: Sequence[int] = (5, 10)) -> list[Shortlist | None]:
+    """What shortlists come to, from the trainings behind a row; None where they are not all of the row's core."""
+    mine = [
+        one
+        for one in _rows("selection")
+        if one["kind"] == "configuration" and all(one[name] == row[name] for name in ("dataset", "seed", "core"))
+    ]
+    condensed, full = (
+        {one["configuration"]: measured(one) for one in mine if (one["condenser"], one["ratio"]) == side}
+        for side in ((row["condenser"], row["ratio"]), ("", 1))
+    )
+    if not len(condensed) == len(full) == row["n_configurations"]:
+        return [None for _ in sizes]
+    return list(shortlists(condensed, full, sizes))
 
 
 def convergence() -> str:

@@ -33,6 +33,8 @@ GRID: Grid = {
     "multvae": {"kl_weight": [0.0, 0.2, 1.0], **PASSES},
 }
 """Good and bad settings of every model, so that there is something to rank; minutes in all on MovieLens-100K."""
+SHORTLISTS = (1, 3, 5, 7, 10)
+"""How many of the condensed side's first are trained on full data too."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,25 @@ class Measured:
     seconds: float
     best_epoch: int = 0
     failure: str = ""
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """What it is worth to train the first few of the condensed side's ranking on full data too, and choose among those.
+
+    Attributes:
+        size: How many.
+        chosen: The best of them on valid on full data.
+        regret: As in ``Agreement``, of ``chosen``.
+        seconds: Wall time of all trainings on the condensed side, and of these on full data.
+        time_ratio: Of all trainings on full data, over that.
+    """
+
+    size: int
+    chosen: str
+    regret: float | None
+    seconds: float
+    time_ratio: float | None
 
 
 @dataclass(frozen=True)
@@ -196,6 +217,29 @@ def rank_agreement(condensed: Mapping[str, Measured], full: Mapping[str, Measure
         seconds_full=seconds[1],
         time_ratio=seconds[1] / seconds[0] if seconds[0] else None,
     )
+
+
+def shortlists(
+    condensed: Mapping[str, Measured], full: Mapping[str, Measured], sizes: Sequence[int] = SHORTLISTS
+) -> list[Shortlist]:
+    """What shortlists of several sizes come to; one of all configurations has no regret, and takes longest.
+
+    Args:
+        condensed: What each configuration showed on the condensed side, by name.
+        full: The same on full data.
+        sizes: How long; those of more than there are are left out.
+    """
+    ranking = sorted(condensed, key=lambda name: -condensed[name].valid)  # of equals the first stays first
+    reachable = full[max(full, key=lambda name: full[name].valid)].test
+    all_condensed, all_full = (sum(one.seconds for one in side.values()) for side in (condensed, full))
+    found = []
+    for size in (size for size in sizes if size <= len(ranking)):
+        first = ranking[:size]
+        chosen = max(first, key=lambda name: full[name].valid)
+        seconds = all_condensed + sum(full[name].seconds for name in first)
+        ratio = all_full / seconds if seconds else None
+        found.append(Shortlist(size, chosen, _shortfall(full[chosen].test, reachable), seconds, ratio))
+    return found
 
 
 def _combinations(grid: Grid) -> Iterator[Configuration]:

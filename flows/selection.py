@@ -225,10 +225,21 @@ def summary(files: Workspace) -> str:
             f"best        {found.best}  (on full data, by valid)",
             f"regret      {_percent(found.regret)} of test NDCG@10, {_percent(found.regret_at_random)} by lot",
             f"time        {_time(found)}",
+            *(
+                f"{'shortlist' if not place else '':<12}{_shortlist(one)}"
+                for place, one in enumerate(result["shortlists"])
+            ),
             f"page        {files.selection_page}",
             "compare     make ui  (MLflow: one run a configuration)",
         )
     )
+
+
+def _shortlist(one: Mapping[str, Any]) -> str:
+    """One line: how many of the first, trained on full data too, leave what regret for how much of the time."""
+    ratio = f", {one['time_ratio']:.1f} times less than all" if one["time_ratio"] else ""
+    many = "the first" if one["size"] == 1 else f"the first {one['size']}"
+    return f"{many} on full data too: regret {_percent(one['regret'])}, {spell_seconds(one['seconds'])}{ratio}"
 
 
 def _plain(value: float | None) -> str:

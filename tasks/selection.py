@@ -27,6 +27,7 @@ from dconrec_core.selection import (
     Measured,
     configurations,
     rank_agreement,
+    shortlists,
     train_once,
 )
 from dconrec_core.types import Interactions
@@ -138,6 +139,7 @@ class Selection:
             "device": self.device,
             "threads": 1,
             **asdict(rank_agreement(condensed, full)),
+            "shortlists": [asdict(one) for one in shortlists(condensed, full)],
             "rows": [
                 {
                     "configuration": one.name,

@@ -41,6 +41,8 @@ def track_selection(params: PipelineParams, files: Workspace, result: Mapping[st
         names = ("kendall_tau", "kendall_tau_test", "regret", "regret_at_random")
         run.metrics({name: getattr(agreement, name) for name in names})
         run.metrics({name: getattr(agreement, name) for name in ("seconds_condensed", "seconds_full", "time_ratio")})
+        for one in result["shortlists"]:
+            run.metrics({f"shortlist/{name}": one[name] for name in ("regret", "time_ratio")}, step=one["size"])
         for row in result["rows"]:
             _track_configuration(tracker, run, row)
         run.artifacts(files.selection_page, files.selection, files.selection_table)

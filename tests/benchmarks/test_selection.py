@@ -82,9 +82,33 @@ def test_table_hand_worked(path, monkeypatch):
         **{"kind": "selection", "dataset": "ml-1m", "ratio": 0.005, "condenser": "random-users", "seed": 0},
         **{"inductive": True, "n_configurations": 30, "kendall_tau": 0.81234, "kendall_tau_test": None},
         **{"regret": -0.0042, "regret_at_random": 0.2, "time_ratio": 25.31, "chosen": "a", "best": "b"},
-        **{"seconds_condensed": 10.0, "seconds_full": 253.1},
+        **{"seconds_condensed": 10.0, "seconds_full": 253.1, "core": "now"},
     }
-    monkeypatch.setattr(tables, "_rows", lambda name: [row, {"kind": "configuration"}])
+    other = {**row, "kind": "configuration", "core": "of another core"}
+    monkeypatch.setattr(tables, "_rows", lambda name: [row, other])
     lines = tables.selection().splitlines()
-    assert lines[2] == "| ml-1m | `random-users` | 0.5 % | yes | 0 | 0.81 | – | −0.4 % | 20.0 % | 25.3 × |"
+    assert (
+        lines[2] == "| ml-1m | `random-users` | 0.5 % | yes | 0 | 0.81 | – | −0.4 % | 20.0 % | 25.3 × | – | – | – | – |"
+    )
     assert "30 configurations" in lines[-1]
+
+
+def test_table_holds_shortlists_of_the_trainings_behind_a_row(monkeypatch):
+    of = {"dataset": "ml-1m", "seed": 0, "core": "now"}
+    row = {
+        **of,
+        **{"kind": "selection", "condenser": "random-users", "ratio": 0.005, "inductive": True},
+        **{"n_configurations": 10, "kendall_tau": 1.0, "kendall_tau_test": 1.0},
+        **{"regret": 0.5, "regret_at_random": 0.2, "time_ratio": 10.0},
+    }
+    trained = {"recall": 0.1, "best_epoch": 1, "failure": "", **of, "kind": "configuration"}
+    # The condensed side ranks 0 first, full data 9: of the first five, 4 has half of what 9 reaches on test.
+    rows = [row]
+    for number in range(10):
+        seen = {**trained, "configuration": f"c{number}"}
+        rows += [
+            {**seen, "condenser": "random-users", "ratio": 0.005, "valid": 1 - number / 10, "test": 0.0, "seconds": 1},
+            {**seen, "condenser": "", "ratio": 1, "valid": number, "test": (number + 1) / 10, "seconds": 10},
+        ]
+    monkeypatch.setattr(tables, "_rows", lambda name: rows)
+    assert tables.selection().splitlines()[2].endswith("| 10.0 × | 50.0 % | 1.7 × | 0.0 % | 0.9 × |")

@@ -9,7 +9,7 @@ from dconrec_core.errors import ConfigError, DataError, TrainingError
 from dconrec_core.models import MODELS
 from dconrec_core.models.bprmf import BPRMF
 from dconrec_core.options import RunOptions
-from dconrec_core.selection import GRID, Configuration, Measured, configurations, rank_agreement, train_once
+from dconrec_core.selection import GRID, Configuration, Measured, configurations, rank_agreement, shortlists, train_once
 from dconrec_core.types import Budget, CandidatePool, Split
 
 QUICK = {"embedding_size": 4, "epochs": 10}
@@ -55,6 +55,25 @@ def test_what_ranks_nothing_has_no_agreement():
     tied, ranked = side(a=(0.0, 0.0, 0), b=(0.0, 0.0, 0)), side(a=(0.2, 0.0, 1), b=(0.3, 0.0, 1))
     found = rank_agreement(tied, ranked)
     assert (found.kendall_tau, found.kendall_tau_test, found.regret, found.time_ratio) == (None, None, None, None)
+
+
+def test_a_shortlist_costs_its_trainings_on_full_data_and_is_chosen_from_by_them():
+    condensed = side(a=(0.4, 0.1, 1), b=(0.3, 0.1, 1), c=(0.3, 0.1, 2), d=(0.1, 0.1, 1))
+    full = side(a=(0.5, 0.18, 10), b=(0.4, 0.30, 20), c=(0.6, 0.20, 30), d=(0.7, 0.24, 40))
+    one, two, three, four = shortlists(condensed, full, sizes=(1, 2, 3, 4, 5))
+    assert [found.size for found in (one, two, three, four)] == [1, 2, 3, 4]
+    assert [found.chosen for found in (one, two, three, four)] == ["a", "a", "c", "d"]  # by valid, never by test
+    assert [found.seconds for found in (one, two, three, four)] == [15, 35, 65, 105]
+    assert one.regret == two.regret == pytest.approx(0.25)
+    assert (three.regret, four.regret) == (pytest.approx(1 / 6), 0)
+    assert two.time_ratio == pytest.approx(100 / 35)
+    assert one.chosen == rank_agreement(condensed, full).chosen
+
+
+def test_a_shortlist_of_equals_keeps_their_order_and_nothing_reachable_is_no_regret():
+    condensed, full = side(a=(0.3, 0, 0), b=(0.3, 0, 0)), side(a=(0.1, 0.0, 0), b=(0.2, 0.0, 0))
+    (found,) = shortlists(condensed, full, sizes=(1,))
+    assert (found.chosen, found.regret, found.time_ratio) == ("a", None, None)
 
 
 def test_sides_must_hold_the_same_configurations():

@@ -144,9 +144,11 @@ def test_a_page_escapes_names_and_copes_with_what_is_not_defined():
         **{"kendall_tau": None, "kendall_tau_test": None, "regret": None, "regret_at_random": None},
         **{"chosen": "a", "best": "b", "seconds_condensed": 0.0, "seconds_full": 0.0, "time_ratio": None},
         "rows": [row | {"configuration": name} for name in "ab"],
+        "shortlists": [{"size": 1, "chosen": "<u>a", "regret": None, "seconds": 0.0, "time_ratio": None}],
     }
     page = selection_page(result)
     assert "<i>toy" not in page
+    assert "<u>a" not in page
     assert "<b>nan" not in page
     assert page.count(">failed<") == 4
 

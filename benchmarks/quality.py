@@ -82,7 +82,10 @@ TUNED: Mapping[str, Mapping[str, Settings]] = {
         "lightgcn": {}, "ease": {}, "ridge": {}, "ngcf": {"dropout": 0.0}, "xsimgcl": {},
     },
     "gowalla": {"bprmf": {}, "lightgcn": {"weight_decay": 0.0001}, "ridge": {}, "ngcf": {}, "xsimgcl": {}},
-    "ciao": {"bprmf": {}, "lightgcn": {}, "ridge": {}, "ngcf": {}, "xsimgcl": {}},
+    "ciao": {
+        "bprmf": {"learning_rate": 0.02, "weight_decay": 0.0002, "init_scale": 0.03},
+        "lightgcn": {}, "ridge": {}, "ngcf": {}, "xsimgcl": {},
+    },
 }  # fmt: skip
 """Settings found on valid for full data, as in ``presets/``; the search is around them, on both sides."""
 

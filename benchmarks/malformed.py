@@ -252,7 +252,7 @@ def increments(lot: random.Random, folder: Path) -> Call:
 
     def read() -> None:
         try:
-            append(Component(name="file", config=config), wide, increment, files)
+            append(Component(name="file", config=config), wide, ChecksParams(), increment, files)
         except BaseException:
             if grows.read_bytes() != before:
                 raise AssertionError("refused, and the file has changed") from None

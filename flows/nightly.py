@@ -48,7 +48,7 @@ def append_increment(increment: str, params: PipelineParams) -> State[Any]:
 
     try:
         with alone(), Versions(Path()) as versions:
-            appended = append(params.dataset, params.refresh, Path(increment), Workspace())
+            appended = append(params.dataset, params.refresh, params.checks, Path(increment), Workspace())
             version = versions.add(user_file(params.dataset).path)
         return Completed(message=f"{increment} {'appended' if appended else 'was there already'}; version {version}")
     except USER_ERRORS as error:

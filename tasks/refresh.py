@@ -24,8 +24,8 @@ from dconrec_core.data.raw import ITEM, RATING, USER
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.options import RunOptions
 from tasks.checks import Check
-from tasks.params import Component, RefreshParams
-from tasks.validate import judge
+from tasks.params import ChecksParams, Component, RefreshParams
+from tasks.validate import judge, sift
 from tasks.workspace import Workspace
 
 BINS, LEAST_SHARE = 10, 1e-4
@@ -123,12 +123,13 @@ def drift_suite(params: RefreshParams) -> list[Check]:
     ]
 
 
-def append(dataset: Component, params: RefreshParams, increment: Path, files: Workspace) -> bool:
-    """Check an increment against what is there and append it; False where that was done before.
+def append(dataset: Component, params: RefreshParams, checks: ChecksParams, increment: Path, files: Workspace) -> bool:
+    """Check an increment, by itself and against what is there, and append it; False where that was done before.
 
     Args:
         dataset: Must be ``file``.
         params: Thresholds.
+        checks: What ``validate`` asks of all rows; few bad ones among many would pass there, and spoil the file.
         increment: A file of the same columns.
         files: Where the outcome is written.
 
@@ -141,9 +142,11 @@ def append(dataset: Component, params: RefreshParams, increment: Path, files: Wo
     if log.finished(sha256):
         return False
     before = FileDataset(config).load(files.cache, RunOptions()).frame
-    fresh = FileDataset(config.model_copy(update={"path": increment})).load(files.cache, RunOptions()).frame
+    read = FileDataset(config.model_copy(update={"path": increment})).load(files.cache, RunOptions())
+    fresh = read.frame
     drift = Drift.between(before, fresh)
     outcomes = judge(str(increment), pd.DataFrame([vars(drift)]).astype("float64"), drift_suite(params))
+    sift(str(increment), fresh, read.rating_range, checks.max_quarantined)
     with atomic_file(config.path) as temporary:
         _join(config.path, increment, temporary)
         log.add(

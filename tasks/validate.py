@@ -83,16 +83,8 @@ def validate(params: ChecksParams, raw: Path, out: Path) -> None:
     """
     ratings = read_table(raw / "ratings.parquet")
     table = f"{raw / 'ratings.parquet'} ({_source(raw)['source']})"
-    outcomes = judge(table, ratings, columns_suite(ratings))
-    outcomes += judge(table, ratings, rows_suite(ratings, _rating_range(raw), now=int(time.time())))
-    reasons = _first_reasons(ratings, outcomes)
-    outcomes += judge(table, ratings[reasons.isna()], pairs_suite())
-    reasons = reasons.fillna(_first_reasons(ratings, outcomes[-1:]))
+    reasons, outcomes = sift(table, ratings, _rating_range(raw), params.max_quarantined)
     kept = ratings[reasons.isna()]
-    if len(ratings):
-        worst = _told(max(outcomes, key=lambda outcome: outcome.n_failed), len(ratings))
-        share = pd.DataFrame({"set aside": reasons.notna().astype("float64")})
-        outcomes += judge(table, share, share_suite(params.max_quarantined, worst))
     outcomes += judge(table, kept, enough_suite(params.min_rows))
     checks = _summary("ratings", len(ratings), outcomes, reasons.value_counts())
     with atomic_folder(out) as folder:
@@ -102,6 +94,32 @@ def validate(params: ChecksParams, raw: Path, out: Path) -> None:
             write_table(folder / "items.parquet", read_table(raw / "items.parquet"))
         write_json(folder / "checks.json", checks)
         write_text(folder / "checks.html", checks_page(checks))
+
+
+def sift(
+    table: str, ratings: pd.DataFrame, rating_range: tuple[float, float] | None, max_quarantined: float
+) -> tuple[pd.Series, list[Outcome]]:
+    """Why each row has to be set aside, missing where it may pass, and what became of each check.
+
+    Args:
+        table: What ``ratings`` are, for the message.
+        ratings: A raw table.
+        rating_range: The smallest and the largest rating there can be, where that is known.
+        max_quarantined: Largest share of rows that may be set aside.
+
+    Raises:
+        DataError: A critical rule does not hold, or more rows than that have to be set aside.
+    """
+    outcomes = judge(table, ratings, columns_suite(ratings))
+    outcomes += judge(table, ratings, rows_suite(ratings, rating_range, now=int(time.time())))
+    reasons = _first_reasons(ratings, outcomes)
+    outcomes += judge(table, ratings[reasons.isna()], pairs_suite())
+    reasons = reasons.fillna(_first_reasons(ratings, outcomes[-1:]))
+    if len(ratings):
+        worst = _told(max(outcomes, key=lambda outcome: outcome.n_failed), len(ratings))
+        share = pd.DataFrame({"set aside": reasons.notna().astype("float64")})
+        outcomes += judge(table, share, share_suite(max_quarantined, worst))
+    return reasons, outcomes
 
 
 def check_prepared(frame: pd.DataFrame, n_users: int, n_items: int) -> dict[str, Any]:

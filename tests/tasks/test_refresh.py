@@ -8,7 +8,7 @@ from dconrec_core.atomic import write_json
 from dconrec_core.data.download import file_sha256
 from dconrec_core.data.io import write_table
 from dconrec_core.errors import ConfigError, DataError
-from tasks.params import Component, RefreshParams
+from tasks.params import ChecksParams, Component, RefreshParams
 from tasks.refresh import Drift, append, new_users
 from tasks.workspace import Workspace
 
@@ -30,7 +30,7 @@ def home(tmp_path, monkeypatch):
 
 def grow(home, frame, name="new.csv", **params):
     frame.to_csv(name, index=False)
-    return append(home[0], RefreshParams(**params), home[1].root / name, home[1])
+    return append(home[0], RefreshParams(**params), ChecksParams(), home[1].root / name, home[1])
 
 
 def test_an_increment_is_appended_once(home):
@@ -76,21 +76,21 @@ def test_drift_of_the_same_table_is_none():
     assert drift.popularity_shift == drift.rating_shift == pytest.approx(0)
 
 
-def test_a_rating_that_is_no_number_is_left_to_validate(home):
-    more = table(60, seed=1)
-    more["rating"] = more["rating"].astype(object)
+def test_what_would_stop_validate_for_good_is_refused(home):
+    more = table(60, seed=1).astype({"rating": object})
     more.loc[0, "rating"] = "☃"
-    assert grow(home, more)
-    assert grow(home, table(60, seed=2), "next.csv")  # now it is in what was there before
+    with pytest.raises(DataError, match=r"new\.csv: rating must hold numbers; 1 of 60 rows do not"):
+        grow(home, more)
+    assert len(pd.read_csv("ratings.csv")) == 2000
 
 
 def test_other_columns_and_datasets_that_do_not_grow_are_named(home):
     with pytest.raises(DataError, match=r"another header than ratings\.csv"):
         grow(home, table(60, seed=1)[["item_id", "user_id", "rating"]])
     with pytest.raises(ConfigError, match=r"dataset\.name is ml-100k, which does not grow"):
-        append(Component(name="ml-100k"), RefreshParams(), home[1].root / "new.csv", home[1])
+        append(Component(name="ml-100k"), RefreshParams(), ChecksParams(), home[1].root / "new.csv", home[1])
     with pytest.raises(DataError, match=r"gone\.csv does not exist"):
-        append(home[0], RefreshParams(), home[1].root / "gone.csv", home[1])
+        append(home[0], RefreshParams(), ChecksParams(), home[1].root / "gone.csv", home[1])
 
 
 def test_new_users_are_those_of_the_latest_increment(home):
@@ -104,3 +104,14 @@ def test_new_users_are_those_of_the_latest_increment(home):
     assert new_users(files) == {"77"}
     write_json(files.raw / "source.json", source | {"sha256": "another"})
     assert new_users(files) == set()
+
+
+def test_an_increment_of_bad_rows_is_refused_before_it_drowns_in_good_ones(home):
+    bad = table(60, seed=1).astype({"item_id": "Int64"})
+    bad.loc[:29, "item_id"] = pd.NA  # 1.5 % of all rows in the end, which validate would let pass
+    with pytest.raises(DataError, match=r"new\.csv: set aside must be at most 0\.05.*item_id.*30 of 60 rows"):
+        grow(home, bad)
+    assert len(pd.read_csv("ratings.csv")) == 2000
+    few = table(60, seed=1).drop_duplicates(["user_id", "item_id"]).astype({"item_id": "Int64"})
+    few.loc[0, "item_id"] = pd.NA
+    assert grow(home, few)  # one in sixty is for validate to set aside

@@ -15,7 +15,7 @@ import torch
 from benchmarks import figures, paper_page, quality, render
 from benchmarks.command_line import parser_of, run_main
 from benchmarks.datasets import CACHE
-from benchmarks.quality import IDENTITY, TUNED, chosen, filters, line
+from benchmarks.quality import CONDENSING, IDENTITY, TUNED, chosen, filters, line
 from benchmarks.references import References
 from benchmarks.results import ROOT, Results, Row
 from dconrec_core.errors import BudgetError
@@ -52,7 +52,10 @@ class Block:
     def cells(self, presets: dict[str, PipelineParams]) -> list[Cell]:
         """The cells of the datasets at hand."""
         mine = {name: presets[name] for name in self.datasets if name in presets}
-        return cells(mine, self.ratios, self.condensers, self.models, self.seeds, self.sources, tuned=TUNED)
+        return cells(
+            mine, self.ratios, self.condensers, self.models, self.seeds, self.sources, tuned=TUNED,
+            condensing=CONDENSING,
+        )  # fmt: skip
 
 
 QUALITY = (

@@ -88,6 +88,11 @@ TUNED: Mapping[str, Mapping[str, Settings]] = {
     },
 }  # fmt: skip
 """Settings found on valid for full data, as in ``presets/``; the search is around them, on both sides."""
+CONDENSING: Mapping[str, Mapping[str, Settings]] = {
+    "ciao": {"dconrec": {"tail_threshold": 0, "judge": {**TUNED["ciao"]["bprmf"], "learning_rate": 0.05}}},
+}
+"""Settings of condensers that depart from their defaults, found on valid: BPRMF's own learn little from Ciao in 30
+passes, and ranked sets the other way round than BPRMF as it is tuned there does."""
 
 
 def _models(dataset: str, *names: str) -> Mapping[str, Settings]:

@@ -28,6 +28,7 @@ def cells(
     sources: Sequence[str] = ("",),
     trials: int | None = None,
     tuned: Mapping[str, Mapping[str, Settings]] | None = None,
+    condensing: Mapping[str, Mapping[str, Settings]] | None = None,
 ) -> list[Cell]:
     """Every combination.
 
@@ -40,10 +41,22 @@ def cells(
         sources: Source models; an empty name for the preset's own teacher.
         trials: Size of each search; the preset's by default.
         tuned: Dataset → model → settings, for models that the preset says nothing of.
+        condensing: Dataset → condenser → settings, for condensers that are not the preset's own.
     """
+    known = condensing or {}
     return [
         _cell(
-            name, preset, (tuned or {}).get(name, {}), trials, ratio, condenser, source, model, seed, "bprmf" in models
+            name,
+            preset,
+            (tuned or {}).get(name, {}),
+            trials,
+            ratio,
+            condenser,
+            source,
+            model,
+            seed,
+            "bprmf" in models,
+            known.get(name, {}).get(condenser, {}),
         )
         for name, preset in presets.items()
         for ratio in ratios
@@ -65,9 +78,10 @@ def _cell(
     model: str,
     seed: int,
     beside_bprmf: bool,
+    condensing: Settings,
 ) -> Cell:
     settings: dict[str, Settings] = {**preset.evaluate.models, **tuned}
-    own = preset.condense.config if preset.condense.name == condenser else {}
+    own = preset.condense.config if preset.condense.name == condenser else condensing
     teaching = Teaching(
         preset.teacher.name, preset.teacher.config, preset.augment.pseudo_ratio, preset.augment.min_pseudo
     )

@@ -24,6 +24,7 @@ class InnerTraining:
         warm_epochs: Epochs of a warm start; 0 for a fresh model at every call of ``masked_losses``.
         inner_epochs: Epochs on each mask.
         valid_negatives: Fixed negatives per validation interaction.
+        judge: Of the BPRMF that sets are looked at with; that of the masks by default.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class InnerTraining:
         warm_epochs: int,
         inner_epochs: int,
         valid_negatives: int,
+        judge: BPRMFConfig | None = None,
     ) -> None:
         self.pool, self.valid, self.rng = pool, valid, rng
         self.sketch = pair_sketch(pool.interactions.users, pool.interactions.items)
@@ -41,17 +43,29 @@ class InnerTraining:
         # Short trainings on drawn sets compare masks by their losses: all start anywhere, none at what its set says.
         start = {"start": "gaussian", "init_scale": 0.1, "item_init_scale": 0.1, "initial_accumulator": 0.0}
         self.config = BPRMFConfig.model_validate({"weight_decay": 0.005, **start})
+        self.judge = judge
         self.task = RankingTask.valid(pool.train, valid)
         self.negatives = several_negatives(pool.train, valid.users, valid_negatives, rng)
         self.count = np.maximum(valid.user_degree, 1)
         self.start = Factors(pool.train, self.config, rng)
 
     def warm_start(self, kept: BoolArray) -> float:
-        """Train a fresh model on the set ``kept`` and let masks go on from it; returns its validation NDCG@10."""
-        self.start = Factors(self.pool.interactions.take(kept), self.config, self.rng)
+        """Train a fresh model on the set ``kept`` and let masks go on from it; returns what the set is worth."""
+        self.start = self._trained(kept, self.config)
+        return self._quality(self.start) if self.judge is None else self.look(kept)
+
+    def look(self, kept: BoolArray) -> float:
+        """What the set ``kept`` is worth: validation NDCG@10 of a fresh model after ``warm_epochs`` on it."""
+        return self._quality(self._trained(kept, self.judge or self.config))
+
+    def _trained(self, kept: BoolArray, config: BPRMFConfig) -> Factors:
+        model = Factors(self.pool.interactions.take(kept), config, self.rng)
         for _ in range(self.warm_epochs):
-            self.start.epoch()
-        return self.task.measure(self.start.score, (10,))["ndcg@10"]
+            model.epoch()
+        return model
+
+    def _quality(self, model: Factors) -> float:
+        return self.task.measure(model.score, (10,))["ndcg@10"]
 
     def masked_losses(self, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Mean validation loss of every user after ``inner_epochs`` on each mask, ``[K, n_users]``.

@@ -17,6 +17,8 @@ from dconrec_core.condensation.inner import InnerTraining
 from dconrec_core.condensation.proposal import RULES, proposed_logits
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
 from dconrec_core.condensation.stand_in import StandIn
+from dconrec_core.models import MODELS
+from dconrec_core.models.bprmf import BPRMFConfig
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import Config
 from dconrec_core.rng import numpy_rng
@@ -62,6 +64,9 @@ class DConRecConfig(Config):
     """Outer epochs between two warm starts; each is also a look at valid, and the best look is kept."""
     valid_negatives: int = Field(8, ge=1)
     """Fixed negatives per validation interaction in the loss."""
+    judge: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the BPRMF that looks at valid; without any, those of the masked trainings, which learn fast. Where
+    BPRMF needs other settings than its own to learn from the data, give them here, or the looks mislead."""
 
 
 class DConRecPaperConfig(DConRecConfig):
@@ -92,12 +97,15 @@ class DConRec:
 
         Raises:
             BudgetError: Users at or below ``tail_threshold`` alone are over the budget.
+            ConfigError: A setting of the judge is unknown or wrong.
         """
         config = self.config
         rng = numpy_rng(options.seed, "condense", self.name)
         search = Search(pool, config.tail_threshold, budget)
         stepper = AdamStep(len(pool)) if config.step == "adam" else NaturalStep()
-        inner = InnerTraining(pool, valid, rng, config.warm_epochs, config.inner_epochs, config.valid_negatives)
+        judge = MODELS["bprmf"].configure("condense.config.judge", config.judge) if config.judge else None
+        assert judge is None or isinstance(judge, BPRMFConfig)
+        inner = InnerTraining(pool, valid, rng, config.warm_epochs, config.inner_epochs, config.valid_negatives, judge)
         notes: dict[str, Any] = {"source_model": "bprmf"}
         if config.start == "proposed":
             keep_prob, found = self._propose(search, inner, rng, options)
@@ -147,7 +155,7 @@ class DConRec:
         """The best start on valid: of the rules, and of the stand-in from there on. Says which, for the card."""
         config, pool, width = self.config, search.pool, 1 / self.config.sharpness
         starts = {rule.name: proposed_logits(pool, rule, search.tail, search.left) for rule in RULES}
-        rewards = {name: inner.warm_start(search.final_set(search.at_logits(starts[name], width))) for name in starts}
+        rewards = {name: inner.look(search.final_set(search.at_logits(starts[name], width))) for name in starts}
         best = max(rewards, key=lambda name: rewards[name])
         logits, reward, kept_pass = starts[best], rewards[best], 0
         stand_in = StandIn(pool, logits, search.count, config.passes, config.batch_users, config.stand_in_rate, rng)
@@ -155,7 +163,7 @@ class DConRec:
         for number, loss, moved in stand_in.run():
             if number % every and number < stand_in.passes:
                 continue
-            quality = inner.warm_start(search.final_set(search.at_logits(moved, width)))
+            quality = inner.look(search.final_set(search.at_logits(moved, width)))
             if quality > reward:
                 logits, reward, kept_pass = moved, quality, number
             metrics = {"stand_in_loss": loss, "valid_ndcg@10": quality}

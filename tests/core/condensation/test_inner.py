@@ -10,7 +10,7 @@ import torch
 from dconrec_core.condensation.inner import InnerTraining
 from dconrec_core.kernels import shuffle
 from dconrec_core.models._factors import random_state
-from dconrec_core.models.bprmf import TorchFactors
+from dconrec_core.models.bprmf import BPRMFConfig, Factors, TorchFactors
 from dconrec_core.types import CandidatePool, Interactions, Split
 from tests.contracts import noisy_pool, planted_pool
 
@@ -125,3 +125,19 @@ def test_negatives_of_the_loss_avoid_training_positives_and_nothing_else(planted
     asked = set(users.tolist())
     assert not drawn & train
     assert {pair for pair in test if pair[0] in asked} <= drawn
+
+
+def test_a_judge_looks_with_its_own_settings_and_masks_go_on_from_the_usual_ones(planted_split: Split) -> None:
+    pool, own = planted_pool(planted_split), BPRMFConfig(embedding_size=3, learning_rate=0.02)
+    usual = inner_training(planted_split)
+    judged = InnerTraining(pool, planted_split.valid, np.random.default_rng(0), 5, 2, 4, own)
+    usual.warm_start(pool.observed)
+    quality = judged.warm_start(pool.observed)
+    np.testing.assert_array_equal(judged.start.weights()["items"], usual.start.weights()["items"])
+
+    random = np.random.default_rng(0)
+    InnerTraining(pool, planted_split.valid, random, 5, 2, 4).warm_start(pool.observed)  # what comes before the look
+    model = Factors(pool.interactions.take(pool.observed), own, random)
+    for _ in range(5):
+        model.epoch()
+    assert quality == usual.task.measure(model.score, (10,))["ndcg@10"]

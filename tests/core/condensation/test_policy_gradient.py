@@ -9,7 +9,7 @@ import pytest
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
 from dconrec_core.condensation.proposal import RULES
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
-from dconrec_core.errors import BudgetError
+from dconrec_core.errors import BudgetError, ConfigError
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.types import Budget, CandidatePool, Interactions, Split
 from tests.contracts import noisy_pool, planted_pool
@@ -129,6 +129,11 @@ def test_proposal_is_the_best_on_valid_and_the_card_says_which(planted_split: Sp
     assert nothing == []
     assert rules_alone.notes["rule"] == result.notes["rule"]
     assert rules_alone.notes["kept_pass"] == 0
+
+
+def test_a_wrong_setting_of_the_judge_is_named(planted_split: Split) -> None:
+    with pytest.raises(ConfigError, match=r"condense\.config\.judge.*learning_rat"):
+        run(planted_pool(planted_split), planted_split, judge={"learning_rat": 0.1})
 
 
 def test_proposal_and_tail_share_the_budget(planted_split: Split) -> None:

@@ -121,7 +121,7 @@ def compare(
     """
     asked = {
         "datasets": datasets, "ratios": ratios, "condensers": condensers, "models": models, "sources": sources,
-        "seeds": seeds, "workers": workers,
+        "seeds": seeds, "workers": workers, "cluster": cluster or "threads of one process",
     }  # fmt: skip
     try:
         settings = settings_of(datasets)

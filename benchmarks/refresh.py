@@ -20,6 +20,7 @@ from benchmarks.results import Results, Row
 from dconrec_core.comparison import Trained, search, train_best
 from dconrec_core.condensation.synthetic_users import SyntheticUsersConfig
 from dconrec_core.condensation.warm import STEPS_SHARE, Earlier, WarmSyntheticUsers
+from dconrec_core.errors import DataError
 from dconrec_core.options import RunOptions
 from dconrec_core.splitting import temporal_split
 from dconrec_core.types import Budget, CondensedDataset, Split
@@ -42,7 +43,8 @@ class Refresh:
     def __init__(self, dataset: str, share: float, seed: int, data: Path) -> None:
         self.dataset, self.seed, self.ratio = dataset, seed, RATIOS[dataset]
         source = prepared(dataset, data, THRESHOLD)
-        assert source.timestamps is not None
+        if source.timestamps is None:
+            raise DataError(f"{dataset} in {data} has no timestamps, and what is new is told by them; use its archive")
         everything = source.interactions
         new = np.zeros(len(everything), dtype=bool)
         new[np.argsort(source.timestamps, kind="stable")[len(new) - round(share * len(new)) :]] = True

@@ -318,6 +318,30 @@ def _clocks(row: Row, name: str) -> str:
     return f"{row[f'{name}_seconds']:.1f} ({row[f'{name}_cpu_seconds']:.1f})"
 
 
+def refresh() -> str:
+    """Warm and unchanged sets in percent of a cold one, by dataset, increment and model, over the seeds."""
+    rows = _rows("refresh")
+    if not rows:
+        return _none_yet("refresh.json", "make bench-refresh")
+    heads = ["dataset", "new", "model", "seeds", "warm", "champion unchanged", "time", "time with the teacher's"]
+    lines = []
+    for case in dict.fromkeys((row["dataset"], row["increment"], row["downstream_model"]) for row in rows):
+        mine = [row for row in rows if (row["dataset"], row["increment"], row["downstream_model"]) == case]
+        shares = (
+            [row["warm_ndcg@10"] / row["cold_ndcg@10"] for row in mine],
+            [row["stale_ndcg@10"] / row["cold_ndcg@10"] for row in mine],
+            [row["time_share"] for row in mine],
+            [row["time_share_with_teacher"] for row in mine],
+        )
+        cells = (f"{100 * fmean(values):.1f} %" for values in shares)
+        lines.append([case[0], f"{100 * case[1]:.3g} %", _title(case[2]), str(len(mine)), *cells])
+    note = (
+        "test NDCG@10 and processor time in percent of those of a set condensed anew, mean over seeds; splits by time "
+        "(`make bench-refresh`)."
+    )
+    return f"{_markdown(heads, lines)}\n\n{note}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "headline": headline,
     "inductive": inductive,
@@ -332,6 +356,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "selection": selection,
     "convergence": convergence,
     "overhead": overhead,
+    "refresh": refresh,
 }
 """Name in ``<!-- table:NAME -->`` → the Markdown between the markers."""
 

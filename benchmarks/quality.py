@@ -91,8 +91,8 @@ TUNED: Mapping[str, Mapping[str, Settings]] = {
 CONDENSING: Mapping[str, Mapping[str, Settings]] = {
     "ciao": {"dconrec": {"tail_threshold": 0, "judge": {**TUNED["ciao"]["bprmf"], "learning_rate": 0.05}}},
 }
-"""Settings of condensers that depart from their defaults, found on valid: BPRMF's own learn little from Ciao in 30
-passes, and ranked sets the other way round than BPRMF as it is tuned there does."""
+"""Settings of condensers that depart from their defaults, found on valid. The usual judge learns little from Ciao in 30
+passes, and ranks sets the other way round than BPRMF as it is tuned there (docs/method.md); a kept tail costs there."""
 
 
 def _models(dataset: str, *names: str) -> Mapping[str, Settings]:

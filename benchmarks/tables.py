@@ -25,7 +25,10 @@ def quality(dataset: str = "ml-100k", ratio: float = 0.25, shown: Sequence[str] 
     heads = [f"{_title(model)} {what}" for model in models for what in ("NDCG@10", "Recall@20", "speed-up")]
     lines = [["full data", "100 %", *(cell for model in models for cell in _full(_only(rows, model)))]]
     by_condenser = {name: [row for row in rows if row["condenser"] == name] for name in _distinct(rows, "condenser")}
-    best_first = sorted(by_condenser, key=lambda name: -fmean(row["quality"] for row in by_condenser[name]))
+    # By the first model, which all were measured with.
+    best_first = sorted(
+        by_condenser, key=lambda name: -fmean([row["quality"] for row in _only(by_condenser[name], models[0])] or [0])
+    )
     for condenser in best_first:
         mine = by_condenser[condenser]
         share = fmean(row["n_interactions"] / row["budget"] * row["ratio"] for row in mine)
@@ -258,7 +261,8 @@ def _shortlists(row: Row, sizes: Sequence[int] = (5, 10)) -> list[Shortlist | No
     )
     if not len(condensed) == len(full) == row["n_configurations"]:
         return [None for _ in sizes]
-    return list(shortlists(condensed, full, sizes))
+    by_size = {one.size: one for one in shortlists(condensed, full, sizes)}
+    return [by_size.get(size) for size in sizes]
 
 
 def convergence() -> str:

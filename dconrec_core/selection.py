@@ -235,7 +235,7 @@ def shortlists(
     found = []
     for size in (size for size in sizes if size <= len(ranking)):
         first = ranking[:size]
-        chosen = max(first, key=lambda name: full[name].valid)
+        chosen = max((name for name in full if name in first), key=lambda name: full[name].valid)
         seconds = all_condensed + sum(full[name].seconds for name in first)
         ratio = all_full / seconds if seconds else None
         found.append(Shortlist(size, chosen, _shortfall(full[chosen].test, reachable), seconds, ratio))

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def command(
     arguments: list[str],
     summary: Callable[[Workspace], str],
     interrupted: str = INTERRUPTED,
-    meanwhile: Callable[[PipelineParams], None] = lambda params: None,
+    meanwhile: Callable[[PipelineParams, bool], None] = lambda params, changed: None,
 ) -> int:
     """Run a flow in this process; exit code 0 when it is complete.
 
@@ -37,7 +37,7 @@ def command(
         arguments: ``KEY=VALUE``, each a change.
         summary: What is printed at the end.
         interrupted: What is printed after Ctrl-C.
-        meanwhile: What to do, told the params, while Prefect's server starts.
+        meanwhile: What to do while Prefect's server starts, told the params and whether they are not in the file yet.
     """
     os.chdir(ROOT)  # so that messages name paths as the project does
     hush()
@@ -49,7 +49,7 @@ def command(
             for repaired in repair(Path()):
                 print(repaired, file=sys.stderr)
             with server_starting():
-                meanwhile(params)
+                meanwhile(params, bool(changes))
             state = flow(changes or None, return_state=True)
         if state.is_completed():
             print(summary(Workspace()))
@@ -70,16 +70,25 @@ def command(
 def server_starting() -> Iterator[None]:
     """Prefect's own server takes seconds to start; the block is done meanwhile.
 
-    Where it does not start, the flow tries again and says why.
+    Raises:
+        Exception: What Prefect raises where it does not start, after the block.
     """
+    failed: list[Exception] = []
 
     def start() -> None:
-        with suppress(Exception):
+        try:
             get_client(sync_client=True)
+        except Exception as error:
+            failed.append(error)
 
     starting = threading.Thread(target=start, daemon=True)
     starting.start()
     try:
         yield
-    finally:
+    except Exception:
         starting.join()
+        raise
+    # After Ctrl-C nobody waits: the server has had it too, and its starter may not notice for two minutes.
+    starting.join()
+    if failed:
+        raise failed[0]

@@ -96,7 +96,7 @@ def as_task(stage: Stage) -> Task[..., State[Any]]:
     return run_stage.with_options(
         name=stage.name,
         task_run_name=stage.name,
-        description=stage.job,  # and no tags: for each, Prefect asks its server whether a limit holds
+        description=stage.job,  # and no tags: with any, Prefect asks its server for each stage whether a limit holds
         retries=stage.retries,
         retry_delay_seconds=RETRY_SECONDS,
         timeout_seconds=stage.timeout.total_seconds(),
@@ -165,10 +165,10 @@ def summary(files: Workspace) -> str:
     )
 
 
-def get_ready(params: PipelineParams) -> None:
-    """Check all names, which imports what the stages need, if there is a stage to run."""
+def get_ready(params: PipelineParams, changed: bool) -> None:
+    """Check all names, which imports what the stages need, if a stage is to run or may be."""
     with Versions(Path()) as versions:
-        if any(versions.reasons(stage.name) for stage in STAGES):
+        if changed or any(versions.reasons(stage.name) for stage in STAGES):
             check_names(params)
 
 

@@ -237,7 +237,7 @@ def summary(files: Workspace) -> str:
 
 def _shortlist(one: Mapping[str, Any]) -> str:
     """One line: how many of the first, trained on full data too, leave what regret for how much of the time."""
-    ratio = f", {one['time_ratio']:.1f} times less than all" if one["time_ratio"] else ""
+    ratio = f"; all take {one['time_ratio']:.1f} times as long" if one["time_ratio"] else ""
     many = "the first" if one["size"] == 1 else f"the first {one['size']}"
     return f"{many} on full data too: regret {_percent(one['regret'])}, {spell_seconds(one['seconds'])}{ratio}"
 
@@ -257,7 +257,7 @@ def _time(found: Agreement) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run the flow in this process; exit code 0 when everything is trained, written and remembered."""
-    return command(select, arguments, summary, INTERRUPTED)
+    return command(select, arguments, summary, INTERRUPTED, meanwhile=lambda params, changed: check_names(params))
 
 
 if __name__ == "__main__":

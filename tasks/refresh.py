@@ -146,7 +146,7 @@ def append(dataset: Component, params: RefreshParams, checks: ChecksParams, incr
     fresh = read.frame
     drift = Drift.between(before, fresh)
     outcomes = judge(str(increment), pd.DataFrame([vars(drift)]).astype("float64"), drift_suite(params))
-    sift(str(increment), fresh, read.rating_range, checks.max_quarantined)
+    sift(str(increment), fresh, read.rating_range, max(checks.max_quarantined, 1 / len(fresh)))
     with atomic_file(config.path) as temporary:
         _join(config.path, increment, temporary)
         log.add(

@@ -9,7 +9,7 @@ departure is a setting, and ``dconrec-paper`` undoes them all.
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationError, field_validator
 
 from dconrec_core.condensation.base import make_condensed
 from dconrec_core.condensation.bernoulli import Probabilities, draw_masks, policy_gradient
@@ -17,12 +17,14 @@ from dconrec_core.condensation.inner import InnerTraining
 from dconrec_core.condensation.proposal import RULES, proposed_logits
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
 from dconrec_core.condensation.stand_in import StandIn
-from dconrec_core.models import MODELS
 from dconrec_core.models.bprmf import BPRMFConfig
 from dconrec_core.options import EpochEvent, RunOptions
-from dconrec_core.registry import Config
+from dconrec_core.registry import Config, explain
 from dconrec_core.rng import numpy_rng
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions
+
+LENGTHS = {"epochs", "patience", "eval_every", "epoch_interactions"}
+"""Settings that say how long a training is."""
 
 
 class DConRecConfig(Config):
@@ -65,8 +67,19 @@ class DConRecConfig(Config):
     valid_negatives: int = Field(8, ge=1)
     """Fixed negatives per validation interaction in the loss."""
     judge: dict[str, Any] = Field(default_factory=dict)
-    """Settings of the BPRMF that looks at valid; without any, those of the masked trainings, which learn fast. Where
-    BPRMF needs other settings than its own to learn from the data, give them here, or the looks mislead."""
+    """Settings of the BPRMF that looks at valid after ``warm_epochs``; what is not given is BPRMF's own default. With
+    none at all it has those of the masked trainings, which learn fast; where those learn little, the looks mislead."""
+
+    @field_validator("judge")
+    @classmethod
+    def _known(cls, judge: dict[str, Any]) -> dict[str, Any]:
+        if idle := sorted(LENGTHS & set(judge)):
+            raise ValueError(f"{idle[0]} does nothing here: it is trained for warm_epochs")
+        try:
+            BPRMFConfig.model_validate(judge)
+        except ValidationError as error:
+            raise ValueError(explain(error, "judge", BPRMFConfig)) from None
+        return judge
 
 
 class DConRecPaperConfig(DConRecConfig):
@@ -97,14 +110,12 @@ class DConRec:
 
         Raises:
             BudgetError: Users at or below ``tail_threshold`` alone are over the budget.
-            ConfigError: A setting of the judge is unknown or wrong.
         """
         config = self.config
         rng = numpy_rng(options.seed, "condense", self.name)
         search = Search(pool, config.tail_threshold, budget)
         stepper = AdamStep(len(pool)) if config.step == "adam" else NaturalStep()
-        judge = MODELS["bprmf"].configure("condense.config.judge", config.judge) if config.judge else None
-        assert judge is None or isinstance(judge, BPRMFConfig)
+        judge = BPRMFConfig.model_validate(config.judge) if config.judge else None
         inner = InnerTraining(pool, valid, rng, config.warm_epochs, config.inner_epochs, config.valid_negatives, judge)
         notes: dict[str, Any] = {"source_model": "bprmf"}
         if config.start == "proposed":

@@ -39,6 +39,7 @@ class Cells:
     @classmethod
     def of(cls, rows: Places, columns: Places, keep: npt.NDArray[np.bool_], shape: tuple[int, int]) -> "Cells":
         """From users, items and which are kept."""
+        rows, columns = np.ascontiguousarray(rows), np.ascontiguousarray(columns)
         kept = np.flatnonzero(keep)
         kept = kept[np.argsort(columns[kept], kind="stable")]
         counts = np.bincount(columns[kept], minlength=shape[1])

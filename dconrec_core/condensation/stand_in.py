@@ -1,9 +1,9 @@
 """The differentiable stand-in of ``dconrec``: which candidates make a closed-form reader rank what ought to be ranked.
 
 A batch of real users, with what the set keeps of their candidates, is at once training set and queries of a ridge
-autoencoder (``Reader``), as in matrix factorisation, where a user is placed by the own row. The outer loss is that of
-``synthetic-users``: what is hidden of the history and the teacher's best unseen items. Its gradient by each kept
-candidate is exact and passed straight through to the logits. It only proposes: the real reward decides.
+autoencoder (``SparseReader``), as in matrix factorisation, where a user is placed by the own row. The outer loss
+is that of ``synthetic-users``: what is hidden of the history and the teacher's best unseen items. Its gradient by each
+kept candidate is exact and passed straight through to the logits. It only proposes: the real reward decides.
 """
 
 import math

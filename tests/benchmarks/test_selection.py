@@ -112,3 +112,20 @@ def test_table_holds_shortlists_of_the_trainings_behind_a_row(monkeypatch):
         ]
     monkeypatch.setattr(tables, "_rows", lambda name: rows)
     assert tables.selection().splitlines()[2].endswith("| 10.0 × | 50.0 % | 1.7 × | 0.0 % | 0.9 × |")
+
+
+def test_table_has_a_dash_for_a_shortlist_of_more_than_there_are(monkeypatch):
+    of = {"dataset": "ml-1m", "seed": 0, "core": "now"}
+    row = {
+        **of,
+        **{"kind": "selection", "condenser": "random-users", "ratio": 0.005, "inductive": True},
+        **{"n_configurations": 6, "kendall_tau": 1.0, "kendall_tau_test": 1.0},
+        **{"regret": 0.5, "regret_at_random": 0.2, "time_ratio": 10.0},
+    }
+    trained = {"recall": 0.1, "best_epoch": 1, "failure": "", "valid": 0.1, "test": 0.1, "seconds": 1.0}
+    rows = [row]
+    for number in range(6):
+        seen = {**trained, **of, "kind": "configuration", "configuration": f"c{number}"}
+        rows += [{**seen, "condenser": "random-users", "ratio": 0.005}, {**seen, "condenser": "", "ratio": 1}]
+    monkeypatch.setattr(tables, "_rows", lambda name: rows)
+    assert tables.selection().splitlines()[2].endswith("| 10.0 × | 0.0 % | 0.5 × | – | – |")

@@ -9,9 +9,12 @@ from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.baselines import BaselineConfig, Random
 from dconrec_core.registry import Entry
 from dconrec_core.splitting import random_split
+from flows.env import ROOT
+from flows.params import read_params
 from tasks import comparison
 from tasks.comparison import Cell, Comparison, Once, References, Teaching
-from tasks.grid import cheapest_first
+from tasks.grid import cells, cheapest_first
+from tasks.params import PipelineParams
 from tasks.results_file import Results
 
 TEACHING = Teaching(settings={"regularization": [100.0]}, pseudo_ratio=0.3, min_pseudo=5)
@@ -103,3 +106,18 @@ def test_cheapest_first():
     cheap = cell(dataset="ml-100k")
     assert cheapest_first([*dear, cheap])[0] == cheap
     assert cheapest_first([*dear, cheap])[-1] == dear[0]
+
+
+def test_settings_of_other_condensers_reach_their_cells_and_a_presets_own_win() -> None:
+    preset = read_params(ROOT)
+    own = preset.model_copy(update={"condense": preset.condense.model_copy(update={"name": "dconrec"})})
+    own.condense.config["outer_epochs"] = 3
+    given = {"ml-100k": {"dconrec": {"passes": 5}, "random": {}}}
+
+    def condensing(preset: PipelineParams, condenser: str) -> object:
+        (cell,) = cells({"ml-100k": preset}, [0.25], [condenser], ["bprmf"], [0], condensing=given)
+        return cell.condensing
+
+    assert condensing(preset, "dconrec") == {"passes": 5}
+    assert condensing(preset, "teacher-top") is None
+    assert condensing(own, "dconrec") == {"outer_epochs": 3}

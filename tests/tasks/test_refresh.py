@@ -115,3 +115,9 @@ def test_an_increment_of_bad_rows_is_refused_before_it_drowns_in_good_ones(home)
     few = table(60, seed=1).drop_duplicates(["user_id", "item_id"]).astype({"item_id": "Int64"})
     few.loc[0, "item_id"] = pd.NA
     assert grow(home, few)  # one in sixty is for validate to set aside
+
+
+def test_one_bad_row_of_a_small_increment_is_left_to_validate(home):
+    few = table(60, seed=1).drop_duplicates(["user_id", "item_id"]).head(8).astype({"item_id": "Int64"})
+    few.loc[few.index[0], "item_id"] = pd.NA  # an eighth of the rows
+    assert grow(home, few, max_popularity_shift=100, max_rating_shift=100, max_new_items=1)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
 from dconrec_core.condensation.proposal import RULES
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
@@ -131,9 +132,13 @@ def test_proposal_is_the_best_on_valid_and_the_card_says_which(planted_split: Sp
     assert rules_alone.notes["kept_pass"] == 0
 
 
-def test_a_wrong_setting_of_the_judge_is_named(planted_split: Split) -> None:
-    with pytest.raises(ConfigError, match=r"condense\.config\.judge.*learning_rat"):
-        run(planted_pool(planted_split), planted_split, judge={"learning_rat": 0.1})
+def test_a_wrong_setting_of_the_judge_is_named() -> None:
+    configure = CONDENSERS["dconrec"].configure
+    with pytest.raises(ConfigError, match=r"condense\.config\.judge.*learning_rat is not .*learning_rate"):
+        configure("condense.config", {"judge": {"learning_rat": 0.1}})
+    with pytest.raises(ConfigError, match=r"epochs does nothing here: it is trained for warm_epochs"):
+        configure("condense.config", {"judge": {"epochs": 100}})
+    configure("condense.config", {"judge": {"learning_rate": 0.05}})
 
 
 def test_proposal_and_tail_share_the_budget(planted_split: Split) -> None:

@@ -48,9 +48,9 @@ def test_it_is_the_dense_reader(seed: int, n_users: int, n_items: int, density: 
     table, keep = rng.random((n_users, n_items)) < density, rng.random((n_users, n_items)) < share
     target = torch.from_numpy(rng.dirichlet(np.ones(n_items), n_users).astype(np.float32))
     (scores, by_cell, by_number), (scores_found, by_cell_found, by_number_found) = both(table, keep, target)
-    torch.testing.assert_close(scores_found, scores, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(by_cell_found, by_cell, rtol=1e-2, atol=1e-4)
-    assert by_number_found == pytest.approx(by_number, rel=1e-2, abs=1e-3)
+    torch.testing.assert_close(scores_found, scores, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(by_cell_found, by_cell, rtol=1e-3, atol=1e-5)
+    assert by_number_found == pytest.approx(by_number, rel=1e-3, abs=1e-4)
 
 
 def test_cells_sum_by_user_and_by_item() -> None:

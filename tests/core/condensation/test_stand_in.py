@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from dconrec_core.condensation.base import best_candidates
 from dconrec_core.condensation.stand_in import StandIn
@@ -63,3 +64,24 @@ def test_batches_are_of_one_size_and_leave_nobody_out(planted_split: Split) -> N
     assert planted_split.train.user_degree.min() > 0
     assert len(planted_split.train.user_degree) == 60
     assert stand_in(pool, np.zeros(len(pool)), 200, batch_users=50).size == 30
+
+
+def test_what_is_hidden_is_no_cell_and_what_the_teacher_adds_is(planted_split: Split) -> None:
+    """Nobody may be ranked by what is hidden, and nothing without a place in the table may be asked for."""
+    pool = planted_pool(planted_split)
+    made = stand_in(pool, np.zeros(len(pool)), 200, batch_users=30)
+    made.place = made.place.copy()
+    made.place[pool.interactions.items == 3] = -1
+    users = np.sort(made.histories.users[:30])
+    batch = made._batch(users, torch.tensor(0.0))
+    entries = batch.entries.numpy()
+    np.testing.assert_array_equal(users[batch.cells.rows], pool.interactions.users[entries])
+    np.testing.assert_array_equal(batch.cells.columns, made.place[entries])
+    shown = batch.visible.numpy()[batch.cells.columns, batch.cells.rows] > 0
+    assert (shown | ~pool.observed[entries]).all()
+
+    of_batch = np.isin(pool.interactions.users, users) & (made.place >= 0)
+    pseudo = np.flatnonzero(of_batch & ~pool.observed)
+    assert set(pseudo) <= set(entries)
+    observed = np.flatnonzero(of_batch & pool.observed)
+    assert 0 < len(set(observed) - set(entries)) < len(observed) // 2  # hidden, a random share of less than 0.3

@@ -89,6 +89,7 @@ TUNED: Mapping[str, Mapping[str, Settings]] = {
 }  # fmt: skip
 """Settings found on valid for full data, as in ``presets/``; the search is around them, on both sides."""
 CONDENSING: Mapping[str, Mapping[str, Settings]] = {
+    "ml-1m": {"dconrec": {"stand_in_rate": 0.15}},
     "ciao": {"dconrec": {"tail_threshold": 0, "judge": {**TUNED["ciao"]["bprmf"], "learning_rate": 0.05}}},
 }
 """Settings of condensers that depart from their defaults, found on valid. The usual judge learns little from Ciao in 30

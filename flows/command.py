@@ -1,6 +1,7 @@
 """A flow as a command: ``KEY=VALUE`` in, a summary and an exit code out."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ def command(
     """
     os.chdir(ROOT)  # so that messages name paths as the project does
     hush()
+    exit_on_sigterm()
     try:
         changes = parse_changes(arguments)
         params = read_params(Path(), changes)  # before a server is started for nothing
@@ -64,6 +66,11 @@ def command(
         print(interrupted, file=sys.stderr)
         return 130
     return 1
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM end this process as an exit does: otherwise Prefect's own server, which it started, would stay."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from prefect.states import Completed, Failed
 
 from dconrec_core.errors import ConfigError
 from flows.alone import alone
+from flows.command import exit_on_sigterm
 from flows.console import hush
 from flows.env import ROOT
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
@@ -174,6 +175,7 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     os.chdir(ROOT)
     hush()
+    exit_on_sigterm()
     try:
         changes = parse_changes(asked.changes)
         read_params(Path(), changes)

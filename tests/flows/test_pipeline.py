@@ -1,13 +1,18 @@
 """The whole path in real projects: Prefect, DVC and MLflow as a user has them, on data small enough to wait for."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
-from tests.flows.project import call, commit, dvc, git, make_project, outputs, pipeline, stage
+from tests.flows.project import call, commit, dvc, environment, git, make_project, outputs, pipeline, stage
 
 pytestmark = pytest.mark.slow
 
@@ -140,3 +145,26 @@ def test_without_git_the_way_out_is_named(tmp_path):
     assert said.stderr.splitlines()[-1].startswith(f"{folder} is not a Git repository")
     assert "git init" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_sigterm_ends_the_server_of_the_run_too(project):
+    log = project / "run.log"
+    with log.open("w") as stream:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "flows.pipeline", "seed=7"],
+            cwd=project, env=environment(), stdout=stream, stderr=stream, start_new_session=True,
+        )  # fmt: skip
+    try:
+        end = time.monotonic() + 120
+        while "[3/9]" not in log.read_text() and time.monotonic() < end:
+            time.sleep(0.1)
+        mine = psutil.Process(run.pid).children(recursive=True)
+        assert any("uvicorn" in " ".join(one.cmdline()) for one in mine)
+        run.terminate()
+        assert run.wait(60) == 128 + signal.SIGTERM
+        _, left = psutil.wait_procs(mine, timeout=30)
+        assert left == []
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+    assert pipeline(project, "seed=7").returncode == 0

@@ -40,9 +40,7 @@ def command(
         interrupted: What is printed after Ctrl-C.
         meanwhile: What to do while Prefect's server starts, told the params and whether they are not in the file yet.
     """
-    os.chdir(ROOT)  # so that messages name paths as the project does
-    hush()
-    exit_on_sigterm()
+    set_up_process()
     try:
         changes = parse_changes(arguments)
         params = read_params(Path(), changes)  # before a server is started for nothing
@@ -68,8 +66,11 @@ def command(
     return 1
 
 
-def exit_on_sigterm() -> None:
-    """Let SIGTERM end this process as an exit does: otherwise Prefect's own server, which it started, would stay."""
+def set_up_process() -> None:
+    """What every command that runs a flow does first."""
+    os.chdir(ROOT)  # so that messages name paths as the project does
+    hush()
+    # As an exit does: otherwise Prefect's own server, which this process started, would stay.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 

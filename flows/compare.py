@@ -5,7 +5,6 @@ finished cells are kept in ``results/comparison.json``. docs/results.md shows ho
 """
 
 import inspect
-import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -29,8 +28,8 @@ from dconrec_core.options import ignore_epochs
 from dconrec_core.registry import lookup, suggest
 from flows.artifacts import ProgressBar, link_comparison, publish_comparison
 from flows.cells import KEPT, Measurer, Order, Setup, measure
-from flows.command import exit_on_sigterm
-from flows.console import Console, hush
+from flows.command import set_up_process
+from flows.console import Console
 from flows.env import PARAMS_FILE, ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.hooks import remember_failure
@@ -265,9 +264,7 @@ def _wrong(error: ParameterTypeError) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the flow in this process; exit code 0 when every cell is measured and remembered."""
-    os.chdir(ROOT)  # so that messages name paths as the project does
-    hush()
-    exit_on_sigterm()
+    set_up_process()
     try:
         state = compare(**parameters(arguments), return_state=True)
         if state.name not in (STOPPED, None) and not state.is_completed():

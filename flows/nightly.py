@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,7 @@ from prefect.states import Completed, Failed
 
 from dconrec_core.errors import ConfigError
 from flows.alone import alone
-from flows.command import exit_on_sigterm
-from flows.console import hush
-from flows.env import ROOT
+from flows.command import set_up_process
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
 from flows.hooks import remember_failure
 from flows.params import parse_changes, read_params
@@ -173,9 +170,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--approve", action="store_true", help="pause and ask before anything becomes champion")
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
     asked = parser.parse_args(arguments)
-    os.chdir(ROOT)
-    hush()
-    exit_on_sigterm()
+    set_up_process()
     try:
         changes = parse_changes(asked.changes)
         read_params(Path(), changes)

@@ -225,10 +225,7 @@ def summary(files: Workspace) -> str:
             f"best        {found.best}  (on full data, by valid)",
             f"regret      {_percent(found.regret)} of test NDCG@10, {_percent(found.regret_at_random)} by lot",
             f"time        {_time(found)}",
-            *(
-                f"{'shortlist' if not place else '':<12}{_shortlist(one)}"
-                for place, one in enumerate(result["shortlists"])
-            ),
+            "shortlist   " + "\n            ".join(map(_shortlist, result["shortlists"])),
             f"page        {files.selection_page}",
             "compare     make ui  (MLflow: one run a configuration)",
         )

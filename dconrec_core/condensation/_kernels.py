@@ -224,23 +224,12 @@ def sampled_products(rows, columns, kept, first, matrix, values, out):
 
 
 @_fast_jit
-def add_rows(rows, kept, first, values, table, out):
-    """Add (a sparse table)ᵀ times ``table`` ``[B, B]`` to ``out`` ``[n, B]``."""
-    for item in range(first.shape[0] - 1):
-        for entry in range(first[item], first[item + 1]):
-            value, row = values[kept[entry]], rows[kept[entry]]
-            for place in range(table.shape[1]):
-                out[item, place] += value * table[row, place]
-
-
-@_fast_jit
-def add_outer(rows, kept, first, values, table, out):
-    """Add a sparse table times ``table`` ``[n, B]`` to ``out`` ``[B, B]``."""
-    for item in range(first.shape[0] - 1):
-        for entry in range(first[item], first[item + 1]):
-            value, row = values[kept[entry]], rows[kept[entry]]
-            for place in range(table.shape[1]):
-                out[row, place] += value * table[item, place]
+def add_scaled_rows(to, of, values, table, out):
+    """Add ``values`` ``[k]`` times rows ``of`` a table ``[·, B]`` to rows ``to`` of ``out``, one after the other."""
+    for entry in range(values.shape[0]):
+        value, target, source = values[entry], to[entry], of[entry]
+        for place in range(table.shape[1]):
+            out[target, place] += value * table[source, place]
 
 
 @_fast_jit

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dconrec_core.condensation._kernels import add_outer, add_rows, dots, pair_products, sampled_products
+from dconrec_core.condensation._kernels import add_scaled_rows, dots, pair_products, sampled_products
 from dconrec_core.condensation.reader import SMALLEST, Parameters, start_parameters
 
 Places = npt.NDArray[np.int64]
@@ -112,7 +112,8 @@ class _Product(torch.autograd.Function):
         context.cells = cells
         context.save_for_backward(values, table)
         out = torch.zeros(cells.n_items, table.shape[1])
-        add_rows(cells.rows, cells.kept, cells.first, values.numpy(), table.contiguous().numpy(), out.numpy())
+        rows, columns, kept = cells.rows[cells.kept], cells.columns[cells.kept], values.numpy()[cells.kept]
+        add_scaled_rows(columns, rows, kept, table.contiguous().numpy(), out.numpy())
         return out
 
     @staticmethod
@@ -121,7 +122,8 @@ class _Product(torch.autograd.Function):
         cells, gradient = context.cells, gradient.contiguous()
         by_cell, by_user = torch.empty_like(values), torch.zeros_like(table)
         dots(cells.rows, cells.columns, table.contiguous().numpy(), gradient.numpy(), by_cell.numpy())
-        add_outer(cells.rows, cells.kept, cells.first, values.numpy(), gradient.numpy(), by_user.numpy())
+        rows, columns, kept = cells.rows[cells.kept], cells.columns[cells.kept], values.numpy()[cells.kept]
+        add_scaled_rows(rows, columns, kept, gradient.numpy(), by_user.numpy())
         return by_cell, by_user, None
 
 

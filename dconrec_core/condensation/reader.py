@@ -28,6 +28,32 @@ def start_parameters(device: torch.device) -> Parameters:
     return {name: torch.tensor(value, device=device, requires_grad=True) for name, value in START.items()}
 
 
+def log_popularity(known: Parameters, counts: torch.Tensor) -> torch.Tensor:
+    """log(p + ε) of item degrees, ``[n]``."""
+    return torch.log(counts + known["log_smoothing"].exp())
+
+
+def activity(known: Parameters, lengths: torch.Tensor) -> torch.Tensor:
+    """What a history is multiplied by for its length, ``[m]``."""
+    return (lengths + 1).pow(-known["user_exponent"])
+
+
+def input_scale(known: Parameters, popularity: torch.Tensor) -> torch.Tensor:
+    """What an item's column of the inputs is multiplied by, ``[n]``."""
+    return torch.exp(-known["input_exponent"] * popularity)
+
+
+def output_scale(known: Parameters, popularity: torch.Tensor, leverage: torch.Tensor) -> torch.Tensor:
+    """What an item's column of the outputs is multiplied by, ``[n]``."""
+    scale = torch.exp(-known["output_exponent"] * popularity)
+    return scale / (1 - leverage).clamp(min=SMALLEST).pow(known["leverage_exponent"])
+
+
+def sharpness(known: Parameters, lengths: torch.Tensor) -> torch.Tensor:
+    """What scores are multiplied by for a softmax over the items, for histories of these lengths."""
+    return known["log_sharpness"].exp() / lengths.clamp(min=1).sqrt()
+
+
 class Reader:
     """Its few numbers, learned beside the histories.
 
@@ -43,22 +69,18 @@ class Reader:
     def tables(self, histories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """G and Z of the scores x Gᵀ Z, ``[m, n]`` each, for histories ``[m, n]`` with entries in [0, 1]."""
         known = self.parameters
-        popularity = torch.log(histories.sum(dim=0) + known["log_smoothing"].exp())
-        activity = (histories.sum(dim=1) + 1).pow(-known["user_exponent"])
-        inputs = histories * torch.exp(-known["input_exponent"] * popularity) * activity[:, None]
+        popularity = log_popularity(known, histories.sum(dim=0))
+        active = activity(known, histories.sum(dim=1))
+        inputs = histories * input_scale(known, popularity) * active[:, None]
         gram = inputs @ inputs.T + known["log_regularization"].exp() * self.identity
         solved = torch.linalg.inv(gram) @ inputs
         leverage = (solved * inputs).sum(dim=0)
-        scale = torch.exp(-known["output_exponent"] * popularity)
-        scale = scale / (1 - leverage).clamp(min=SMALLEST).pow(known["leverage_exponent"])
-        return solved, histories * scale
+        return solved, histories * output_scale(known, popularity, leverage)
 
     def logits(self, histories: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
         """Scores of visible parts of real histories, ``[B, n]``, scaled for a softmax over the items: ``[B, n]``."""
         solved, outputs = self.tables(histories)
-        length = visible.sum(dim=1, keepdim=True).clamp(min=1)
-        scale = self.parameters["log_sharpness"].exp() / length.sqrt()
-        return (visible @ solved.T * scale) @ outputs
+        return (visible @ solved.T * sharpness(self.parameters, visible.sum(dim=1, keepdim=True))) @ outputs
 
     def settings(self) -> dict[str, float]:
         """As settings of the model ``ridge``."""

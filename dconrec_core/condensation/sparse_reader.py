@@ -13,7 +13,15 @@ import numpy.typing as npt
 import torch
 
 from dconrec_core.condensation._kernels import add_scaled_rows, dots, pair_products, sampled_products
-from dconrec_core.condensation.reader import SMALLEST, Parameters, start_parameters
+from dconrec_core.condensation.reader import (
+    Parameters,
+    activity,
+    input_scale,
+    log_popularity,
+    output_scale,
+    sharpness,
+    start_parameters,
+)
 
 Places = npt.NDArray[np.int64]
 
@@ -159,15 +167,11 @@ class SparseReader:
         """
         known = self.parameters
         rows, columns = torch.from_numpy(cells.rows), torch.from_numpy(cells.columns)
-        popularity = torch.log(cells.by_column(values) + known["log_smoothing"].exp())
-        lengths = cells.by_row(values)
-        activity = (lengths + 1).pow(-known["user_exponent"])
-        inputs = values * torch.exp(-known["input_exponent"] * popularity)[columns] * activity[rows]
+        popularity, lengths = log_popularity(known, cells.by_column(values)), cells.by_row(values)
+        inputs = values * input_scale(known, popularity)[columns] * activity(known, lengths)[rows]
         gram = _apply(_Gram, inputs, cells)
         inverse = torch.linalg.inv(gram + known["log_regularization"].exp() * torch.eye(cells.n_users))
         leverage = cells.by_column(_apply(_Sampled, inverse, inputs, cells) * inputs)
-        scale = torch.exp(-known["output_exponent"] * popularity)
-        scale = scale / (1 - leverage).clamp(min=SMALLEST).pow(known["leverage_exponent"])
-        sharpness = known["log_sharpness"].exp() / lengths.clamp(min=1).sqrt()
-        weights = inverse @ _apply(_Pairs, inputs, values, cells) * sharpness
+        weights = inverse @ _apply(_Pairs, inputs, values, cells) * sharpness(known, lengths)
+        scale = output_scale(known, popularity, leverage)
         return _apply(_Product, values * scale[columns], weights, cells)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from benchmarks.fault_kills import row
 from benchmarks.fault_project import Bench, Life, finish
 from benchmarks.results import Row
+from flows.servers import free_port
 
 HOST, UP_SECONDS, AWAY_SECONDS = "127.0.0.1", 120, 5
 SCHEDULE_SECONDS = 30
@@ -84,7 +84,7 @@ def mlflow_server(life: Life) -> Server:
     place.mkdir(exist_ok=True)
     shutil.copy(life.bench.folder / "store.db", place / "mlflow.db")
     life.store = "../server/mlflow.db"
-    port = free_port()
+    port = free_port(0)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{place / 'mlflow.db'}"]
     command += ["--artifacts-destination", str(place / "artifacts"), "--host", HOST, "--port", str(port)]
     return Server(
@@ -94,7 +94,7 @@ def mlflow_server(life: Life) -> Server:
 
 def prefect_server(life: Life, home: Path) -> Server:
     """Prefect's own, with its database in ``home``."""
-    port = free_port()
+    port = free_port(0)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port), "--no-ui"]
     url = f"http://{HOST}:{port}/api/health"
     return Server(
@@ -105,13 +105,6 @@ def prefect_server(life: Life, home: Path) -> Server:
 def api(server: Server) -> str:
     """What ``PREFECT_API_URL`` must say."""
     return server.url.removesuffix("/health")
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def mlflow_away(bench: Bench, driver: str, runs: int, number: int, *, back: bool) -> Row:

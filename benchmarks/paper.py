@@ -15,7 +15,7 @@ import torch
 from benchmarks import figures, paper_page, quality, render
 from benchmarks.command_line import parser_of, run_main
 from benchmarks.datasets import CACHE
-from benchmarks.quality import CONDENSING, IDENTITY, TUNED, chosen, filters, line
+from benchmarks.quality import IDENTITY, chosen, filters, line
 from benchmarks.references import References
 from benchmarks.results import ROOT, Results, Row
 from dconrec_core.errors import BudgetError
@@ -24,7 +24,7 @@ from dconrec_core.types import Split
 from flows.params import read_params, read_preset
 from tasks.comparison import Cell, Comparison
 from tasks.grid import cells, cheapest_first, load_split
-from tasks.params import Component, PipelineParams, SplitParams
+from tasks.params import CompareParams, Component, PipelineParams, SplitParams
 
 COMMAND, QUICK_FOLDER = "make paper-table", ROOT / "results" / "paper"
 DATASETS = ("ml-100k", "ml-1m", "gowalla", "ciao")
@@ -52,10 +52,7 @@ class Block:
     def cells(self, presets: dict[str, PipelineParams]) -> list[Cell]:
         """The cells of the datasets at hand."""
         mine = {name: presets[name] for name in self.datasets if name in presets}
-        return cells(
-            mine, self.ratios, self.condensers, self.models, self.seeds, self.sources, tuned=TUNED,
-            condensing=CONDENSING,
-        )  # fmt: skip
+        return cells(mine, self.ratios, self.condensers, self.models, self.seeds, self.sources)
 
 
 QUALITY = (
@@ -92,6 +89,7 @@ def quick_preset() -> PipelineParams:
             "evaluate": base.evaluate.model_copy(
                 update={"models": {"bprmf": {"epochs": 20}, "lightgcn": {"epochs": 20}}, "trials": 1}
             ),
+            "compare": CompareParams(),
         }
     )
 

@@ -14,9 +14,12 @@ from pathlib import Path
 from benchmarks.command_line import parser_of, run_main
 from benchmarks.datasets import load_split
 from benchmarks.references import References
-from benchmarks.results import Results, Row
+from benchmarks.results import ROOT, Results, Row
 from dconrec_core.condensation import CONDENSERS
+from dconrec_core.models import MODELS
+from flows.params import read_preset
 from tasks.comparison import Cell, Comparison, Settings, Source, Teaching, beside_full
+from tasks.grid import model_settings
 
 __all__ = ["CONDENSERS", "PLANS", "TUNED", "Plan", "Run", "Source", "Teaching", "beside_full", "cells"]
 
@@ -76,24 +79,10 @@ class Plan:
 
 
 TUNED: Mapping[str, Mapping[str, Settings]] = {
-    "ml-100k": {"bprmf": {}, "lightgcn": {}, "ease": {}, "ridge": {}, "ngcf": {}, "xsimgcl": {}},
-    "ml-1m": {
-        "bprmf": {"learning_rate": 0.15, "weight_decay": 0.01, "eval_every": 10},
-        "lightgcn": {}, "ease": {}, "ridge": {}, "ngcf": {"dropout": 0.0}, "xsimgcl": {},
-    },
-    "gowalla": {"bprmf": {}, "lightgcn": {"weight_decay": 0.0001}, "ridge": {}, "ngcf": {}, "xsimgcl": {}},
-    "ciao": {
-        "bprmf": {"learning_rate": 0.02, "weight_decay": 0.0002, "init_scale": 0.03},
-        "lightgcn": {}, "ridge": {}, "ngcf": {}, "xsimgcl": {},
-    },
-}  # fmt: skip
-"""Settings found on valid for full data, as in ``presets/``; the search is around them, on both sides."""
-CONDENSING: Mapping[str, Mapping[str, Settings]] = {
-    "ml-1m": {"dconrec": {"stand_in_rate": 0.15}},
-    "ciao": {"dconrec": {"tail_threshold": 0, "judge": {**TUNED["ciao"]["bprmf"], "learning_rate": 0.05}}},
+    name: {model: model_settings(read_preset(ROOT, name), model) for model in MODELS}
+    for name in ("ml-100k", "ml-1m", "gowalla", "ciao")
 }
-"""Settings of condensers that depart from their defaults, found on valid. The usual judge learns little from Ciao in 30
-passes, and ranks sets the other way round than BPRMF as it is tuned there (docs/method.md); a kept tail costs there."""
+"""Settings found on valid for full data, from ``presets/``; the search is around them, on both sides."""
 
 
 def _models(dataset: str, *names: str) -> Mapping[str, Settings]:

@@ -111,6 +111,10 @@ def check_names(params: PipelineParams) -> None:
         lookup(MODELS, name, "evaluate.models").configure(f"evaluate.models.{name}", settings)
     for name in params.evaluate.baselines:
         lookup(CONDENSERS, name, "evaluate.baselines")
+    for name, settings in params.compare.models.items():
+        lookup(MODELS, name, "compare.models").configure(f"compare.models.{name}", settings)
+    for name, settings in params.compare.condensers.items():
+        lookup(CONDENSERS, name, "compare.condensers").configure(f"compare.condensers.{name}", settings)
     if not params.evaluate.models:
         raise ConfigError(f"evaluate.models is empty; name at least one of {', '.join(sorted(MODELS))}")
     configurations(GRID if params.select.grid is None else params.select.grid)

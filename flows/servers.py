@@ -1,17 +1,24 @@
 """The processes behind one ``make serve`` or ``make work``: started together, watched together, each with its log."""
 
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from dconrec_core.errors import DConRecError
 from flows.processes import MARK
 from flows.served import HOST, Served
 
-START_SECONDS = 120
+START_SECONDS, TRIES = 120, 20
+
+_claims: list[FileLock] = []
+"""Of ports, held while this process lives."""
 
 
 class ServerError(DConRecError):
@@ -76,13 +83,35 @@ class Site:
 
 
 def free_port(wanted: int) -> int:
-    """``wanted``, or any other free one where it is taken."""
-    for port in (wanted, 0):
+    """``wanted``, or any other free one where it is taken.
+
+    It stays claimed until this process ends: a server listens on it some seconds from now, and another folder's
+    ``make serve`` that asks in between must get a different one.
+
+    Raises:
+        ServerError: There is none.
+    """
+    for port in (wanted, *[0] * TRIES):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            found = int(probe.getsockname()[1])
+        if _claim(found):
+            return found
     raise ServerError(f"no free port on {HOST}; stop a server and run again")
+
+
+def _claim(port: int) -> bool:
+    """Whether no other process of this user holds ``port``; by a lock that goes with the process, however it ends."""
+    folder = Path(tempfile.gettempdir()) / f"dconrec-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = FileLock(folder / f"{port}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    _claims.append(lock)
+    return True

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tasks.retention import Unneeded, of_paths
 
-COPIES = Path(".dvc/tmp/exps/standalone")
+COPIES, ENTRIES = Path(".dvc/tmp/exps/standalone"), Path(".dvc/tmp/exps/run")
+"""Where the copies are, and where DVC notes what runs in each."""
 PROCESSES = Path("/proc")
 COMMAND = {b"exp", b"--temp"}
 """Words of the command that makes a copy; while it does so, nothing works inside of the copy yet."""
@@ -13,8 +14,8 @@ COMMAND = {b"exp", b"--temp"}
 
 def abandoned_copies(root: Path) -> Unneeded:
     """Those in which no process works; none where one may just be made, or where processes cannot be asked."""
-    copies = [path for path in (root / COPIES).glob("*") if path.is_dir()]
-    return of_paths("copies that a killed backfill left", copies if copies and not _in_use(root.resolve()) else [])
+    left = [path for place in (COPIES, ENTRIES) for path in (root / place).glob("*") if path.is_dir()]
+    return of_paths("copies that a killed backfill left", left if left and not _in_use(root.resolve()) else [])
 
 
 def _in_use(root: Path) -> bool:

@@ -27,8 +27,6 @@ def cells(
     seeds: Sequence[int],
     sources: Sequence[str] = ("",),
     trials: int | None = None,
-    tuned: Mapping[str, Mapping[str, Settings]] | None = None,
-    condensing: Mapping[str, Mapping[str, Settings]] | None = None,
 ) -> list[Cell]:
     """Every combination.
 
@@ -40,23 +38,22 @@ def cells(
         seeds: Seeds.
         sources: Source models; an empty name for the preset's own teacher.
         trials: Size of each search; the preset's by default.
-        tuned: Dataset → model → settings, for models that the preset says nothing of.
-        condensing: Dataset → condenser → settings, for condensers that are not the preset's own.
     """
-    known = condensing or {}
     return [
-        _cell(
-            name,
-            preset,
-            (tuned or {}).get(name, {}),
-            trials,
-            ratio,
-            condenser,
-            source,
-            model,
-            seed,
-            "bprmf" in models,
-            known.get(name, {}).get(condenser, {}),
+        Cell(
+            dataset=name,
+            ratio=ratio,
+            condenser=condenser,
+            model=model,
+            seed=seed,
+            teaching=_teaching(preset),
+            source=source,
+            settings=model_settings(preset, model),
+            trials=trials or preset.evaluate.trials,
+            condensing=_condenser_settings(preset, condenser) or None,
+            base=model_settings(preset, "bprmf") if "bprmf" in models else None,
+            tuned={source: model_settings(preset, source)} if source else {},
+            origin=_origin(preset),
         )
         for name, preset in presets.items()
         for ratio in ratios
@@ -67,39 +64,19 @@ def cells(
     ]
 
 
-def _cell(
-    name: str,
-    preset: PipelineParams,
-    tuned: Mapping[str, Settings],
-    trials: int | None,
-    ratio: float,
-    condenser: str,
-    source: str,
-    model: str,
-    seed: int,
-    beside_bprmf: bool,
-    condensing: Settings,
-) -> Cell:
-    settings: dict[str, Settings] = {**preset.evaluate.models, **tuned}
-    own = preset.condense.config if preset.condense.name == condenser else condensing
-    teaching = Teaching(
-        preset.teacher.name, preset.teacher.config, preset.augment.pseudo_ratio, preset.augment.min_pseudo
-    )
-    return Cell(
-        dataset=name,
-        ratio=ratio,
-        condenser=condenser,
-        model=model,
-        seed=seed,
-        teaching=teaching,
-        source=source,
-        settings=settings.get(model, {}),
-        trials=trials or preset.evaluate.trials,
-        condensing=own or None,
-        base=settings.get("bprmf", {}) if beside_bprmf else None,
-        tuned=settings,
-        origin=_origin(preset),
-    )
+def model_settings(preset: PipelineParams, model: str) -> Settings:
+    """What departs from a model's defaults in comparisons."""
+    return preset.compare.models.get(model, preset.evaluate.models.get(model, {}))
+
+
+def _condenser_settings(preset: PipelineParams, condenser: str) -> Settings:
+    own = preset.condense
+    return own.config if own.name == condenser else preset.compare.condensers.get(condenser, {})
+
+
+def _teaching(preset: PipelineParams) -> Teaching:
+    teacher, augment = preset.teacher, preset.augment
+    return Teaching(teacher.name, teacher.config, augment.pseudo_ratio, augment.min_pseudo)
 
 
 def _origin(preset: PipelineParams) -> Settings:

@@ -132,6 +132,15 @@ class SelectParams(Config):
     """MLflow experiment."""
 
 
+class CompareParams(Config):
+    """What the flow ``compare`` and the paper's table set beside each other; no stage uses it."""
+
+    condensers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of condensers that are not ``condense.name``, found on valid; what is not named has its defaults."""
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of models, in place of those that ``evaluate.models`` gives; what is in neither has its defaults."""
+
+
 class PipelineParams(Config):
     """The whole of ``params.yaml``."""
 
@@ -147,6 +156,7 @@ class PipelineParams(Config):
     evaluate: EvaluateParams
     registration: RegistrationParams = Field(default_factory=RegistrationParams)
     select: SelectParams = Field(default_factory=SelectParams)
+    compare: CompareParams = Field(default_factory=CompareParams)
     refresh: RefreshParams = Field(default_factory=RefreshParams)
 
     @field_validator("device", mode="before")

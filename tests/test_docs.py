@@ -79,7 +79,7 @@ def test_no_section_for_something_that_is_not_registered(heading: str):
 
 def test_architecture_lists_the_stages_with_their_params():
     rows = re.findall(r"^\| `([^`]+)` \| .+ \| (.+?) \|$", section("## Stages", ARCHITECTURE), flags=re.M)
-    every = tuple(key for key in PipelineParams.model_fields if key not in ("device", "select", "refresh"))
+    every = tuple(key for key in PipelineParams.model_fields if key not in ("device", "select", "compare", "refresh"))
 
     def params(stage: Any) -> str:
         if set(stage.params) == set(every):

@@ -18,7 +18,7 @@ from flows.processes import marked
 from flows.served import Served
 from tests.flows.project import call, commit, dvc, git, make_project, outputs
 from tests.services import postgres, s3
-from tests.services.serving import ask, one_starts, serving
+from tests.services.serving import ask, serving
 
 pytestmark = pytest.mark.slow
 
@@ -148,8 +148,7 @@ def test_a_wrong_password_ends_serve_and_is_told_to_nobody(services: Services, t
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": services.database.url("asyncpg", "prefect", wrong),
         "MLFLOW_BACKEND_STORE_URI": services.database.url("psycopg2", "mlflow", wrong),
     }
-    with one_starts():
-        done = call(folder, sys.executable, "-m", "flows.serve", "--pages", check=False, settings=settings)
+    done = call(folder, sys.executable, "-m", "flows.serve", "--pages", check=False, settings=settings)
     assert done.returncode == 1
     assert "log says why" in done.stderr
     logs = [path.read_text() for path in (folder / ".prefect/logs").iterdir()]

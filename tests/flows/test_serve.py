@@ -58,6 +58,20 @@ def test_a_taken_port_is_given_up_for_a_free_one():
     assert not answers(f"http://{HOST}:{port}")
 
 
+def test_a_port_that_another_process_has_chosen_is_not_chosen_again_though_nothing_listens_there_yet():
+    port = free_port(0)
+    asks = f"from flows.servers import free_port; print(free_port({port}), flush=True); import time; time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", asks], stdout=subprocess.PIPE, text=True)
+    try:
+        theirs = int(other.stdout.readline())
+        assert theirs != port
+        assert free_port(theirs) != theirs
+    finally:
+        other.kill()
+        other.wait()
+    assert free_port(theirs) == theirs  # it ended
+
+
 def test_what_a_process_started_is_found_after_it_and_ended_though_it_ignores_the_signal(start):
     orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {DEAF!r}])"
     start(orphan, "ours/worker").wait()

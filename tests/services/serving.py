@@ -5,14 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from flows.processes import marked
 from flows.served import Served, answers, read_served
@@ -21,16 +18,9 @@ from tests.flows.project import environment
 PATIENCE = 180  # seconds; a loaded machine is slow
 
 
-def one_starts() -> FileLock:
-    """Between looking for free ports and taking them: tests in two processes would find the same ones."""
-    return FileLock(Path(tempfile.gettempdir()) / "dconrec-tests-serve.lock")
-
-
 @contextmanager
 def serving(folder: Path, *options: str, settings: Mapping[str, str] | None = None) -> Iterator[tuple[Served, str]]:
     """What `flows.serve` serves and said, until the block ends with Ctrl-C."""
-    starting = one_starts()
-    starting.acquire()
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.serve", *options],
         cwd=folder,
@@ -47,12 +37,10 @@ def serving(folder: Path, *options: str, settings: Mapping[str, str] | None = No
             said += line
             if line.startswith("Ctrl-C"):
                 break
-        starting.release()
         served = read_served(folder / ".prefect")
         assert served, said
         yield served, said
     finally:
-        starting.release()
         if process.poll() is None:
             os.kill(process.pid, signal.SIGINT)
         code = process.wait(timeout=PATIENCE)

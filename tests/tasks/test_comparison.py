@@ -14,7 +14,7 @@ from flows.params import read_params
 from tasks import comparison
 from tasks.comparison import Cell, Comparison, Once, References, Teaching
 from tasks.grid import cells, cheapest_first
-from tasks.params import PipelineParams
+from tasks.params import CompareParams, PipelineParams
 from tasks.results_file import Results
 
 TEACHING = Teaching(settings={"regularization": [100.0]}, pseudo_ratio=0.3, min_pseudo=5)
@@ -108,16 +108,20 @@ def test_cheapest_first():
     assert cheapest_first([*dear, cheap])[-1] == dear[0]
 
 
-def test_settings_of_other_condensers_reach_their_cells_and_a_presets_own_win() -> None:
-    preset = read_params(ROOT)
+def test_settings_of_the_section_compare_reach_their_cells_and_a_presets_own_condenser_wins() -> None:
+    compare = CompareParams(condensers={"dconrec": {"passes": 5}, "random": {}}, models={"lightgcn": {"n_layers": 2}})
+    preset = read_params(ROOT).model_copy(update={"compare": compare})
     own = preset.model_copy(update={"condense": preset.condense.model_copy(update={"name": "dconrec"})})
     own.condense.config["outer_epochs"] = 3
-    given = {"ml-100k": {"dconrec": {"passes": 5}, "random": {}}}
 
-    def condensing(preset: PipelineParams, condenser: str) -> object:
-        (cell,) = cells({"ml-100k": preset}, [0.25], [condenser], ["bprmf"], [0], condensing=given)
-        return cell.condensing
+    def cell_of(preset: PipelineParams, condenser: str, model: str = "bprmf", source: str = "") -> Cell:
+        (cell,) = cells({"ml-100k": preset}, [0.25], [condenser], [model], [0], [source])
+        return cell
 
-    assert condensing(preset, "dconrec") == {"passes": 5}
-    assert condensing(preset, "teacher-top") is None
-    assert condensing(own, "dconrec") == {"outer_epochs": 3}
+    assert cell_of(preset, "dconrec").condensing == {"passes": 5}
+    assert cell_of(preset, "teacher-top").condensing is None
+    assert cell_of(own, "dconrec").condensing == {"outer_epochs": 3}
+    assert cell_of(preset, "dconrec", "lightgcn").settings == {"n_layers": 2}
+    assert cell_of(preset, "dconrec", "bprmf").settings == preset.evaluate.models["bprmf"]
+    assert cell_of(preset, "dconrec", source="lightgcn").taught.settings == {"n_layers": 2}
+    assert cell_of(preset, "dconrec", "ngcf").settings == {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.copies import COPIES, PROCESSES, abandoned_copies
+from tasks.copies import COPIES, ENTRIES, PROCESSES, abandoned_copies
 
 pytestmark = pytest.mark.skipif(not PROCESSES.is_dir(), reason="without /proc nothing is removed")
 WAIT = "print(flush=True); input()"
@@ -38,6 +38,16 @@ def test_a_copy_that_nobody_works_in_may_go(tmp_path: Path, copy: Path):
     assert copy.is_dir()  # it was asked, not told
     found.remove()
     assert list((tmp_path / COPIES).iterdir()) == []
+
+
+def test_what_dvc_had_noted_of_a_killed_run_goes_too(tmp_path: Path):
+    entry = tmp_path / ENTRIES / "3f2a" / "3f2a.run"
+    entry.parent.mkdir(parents=True)
+    entry.write_text("{}")
+    with working(tmp_path, ["dvc", "exp", "run", "--temp"]):
+        assert abandoned_copies(tmp_path).count == 0
+    abandoned_copies(tmp_path).remove()
+    assert not entry.parent.exists()
 
 
 def test_a_copy_that_a_stage_works_in_stays(tmp_path: Path, copy: Path):

@@ -19,6 +19,7 @@ PLAN = Plan("tiny", (0.1,), ("synthetic-users",), {"bprmf": {"epochs": 10}}, TEA
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(quality, "PLANS", (PLAN,))
+    monkeypatch.setattr(synthetic_users, "default_starts", lambda budget: 1)  # five searches show no more than one
     for module in (headline, ablation):
         monkeypatch.setattr(module, "PLANS", (PLAN,))
         monkeypatch.setattr(module, "DATASET", "tiny")
@@ -47,7 +48,7 @@ def test_headline_prints_both_sides_and_times_them_in_turn(folder, capsys, monke
 
 
 def test_ablation_changes_one_thing_at_a_time(folder, monkeypatch):
-    some = ("default", "half the users", "real users at random")
+    some = ("default", "a third of the steps", "real users at random")
     monkeypatch.setattr(ablation, "VARIANTS", {name: ablation.VARIANTS[name] for name in some})
     monkeypatch.setattr(ablation, "MODELS_TRAINED", ("bprmf",))
     ablation.main(["--seed", "0"])
@@ -85,6 +86,7 @@ def test_held_out_users_are_in_nothing_that_was_trained_or_chosen(folder, monkey
     monkeypatch.setattr(held_out, "RATIO", 0.1)
     monkeypatch.setattr(held_out, "SEEDS", (0,))
     monkeypatch.setattr(held_out, "MODELS_TRAINED", ("bprmf",))
+    monkeypatch.setattr(held_out, "TRIALS", 1)
     monkeypatch.setattr(held_out, "Teaching", lambda: TEACHING)
     held_out.main([])
     (row,) = rows(folder, "held_out")

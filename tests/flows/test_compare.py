@@ -51,6 +51,7 @@ def test_cells_are_measured_once_and_remembered_one_nested_run_each(project):
     parents = [one for one in runs if "mlflow.parentRunId" not in one.data.tags]
     nested = [one for one in runs if one.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
     assert len(parents) == 2
+    assert {one.data.params["cluster"] for one in parents} == {"threads of one process"}
     assert {one.data.params["condenser"] for one in nested} == {"random", "random-users", "teacher-top"}
     (one,) = [one for one in nested if one.data.params["condenser"] == "random"]
     (shown,) = [row for row in rows() if (row["condenser"], row["seed"]) == ("random", 0)]
@@ -85,6 +86,8 @@ CLOCKED = ("seconds", "speed_up", "break_even", "peak_rss_mb")
 
 
 def test_dask_processes_give_the_rows_that_threads_give(project):
+    from mlflow import MlflowClient
+
     state = run()
     assert state.is_completed(), state.message
     threads = rows()
@@ -98,6 +101,13 @@ def test_dask_processes_give_the_rows_that_threads_give(project):
         return sorted(plain, key=lambda row: row["key"])
 
     assert timeless(rows()) == timeless(threads)
+    client = MlflowClient(f"sqlite:///{project / 'mlflow/mlflow.db'}")
+    latest = client.search_runs(
+        [client.get_experiment_by_name("dconrec-comparison").experiment_id],
+        filter_string="params.cluster != ''",
+        max_results=1,
+    )
+    assert latest[0].data.params["cluster"] == "local"
     assert run(cluster="local").message.startswith("0 measured, 4 from earlier runs; ")
 
 

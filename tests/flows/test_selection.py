@@ -174,6 +174,10 @@ def test_killed_half_way_it_goes_on_and_ends_in_files_prefect_and_mlflow(project
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert parent.data.metrics["kendall_tau"] == pytest.approx(result["kendall_tau"])
     assert parent.data.metrics["regret"] == pytest.approx(result["regret"])
+    for name in ("regret", "time_ratio"):
+        history = client.get_metric_history(parent.info.run_id, f"shortlist/{name}")
+        wanted = {one["size"]: pytest.approx(one[name]) for one in result["shortlists"]}
+        assert {point.step: point.value for point in history} == wanted
     assert parent.data.tags["chosen"] == result["chosen"]
     assert {logged.dataset.name for logged in parent.inputs.dataset_inputs} == {"synthetic", "synthetic-condensed"}
     assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} == {

@@ -233,6 +233,14 @@ def add_scaled_rows(to, of, values, table, out):
 
 
 @_fast_jit
+def add_sparse_rows(to, of, columns, first, values, out):
+    """Add rows ``of`` a sparse table to rows ``to`` of ``out``, one after the other."""
+    for place in range(to.shape[0]):
+        for entry in range(first[of[place]], first[of[place] + 1]):
+            out[to[place], columns[entry]] += values[entry]
+
+
+@_fast_jit
 def dots(rows, columns, left, right, out):
     """Dot products of a row of ``left`` ``[B, B]`` and one of ``right`` ``[n, B]`` by cell, into ``out`` ``[c]``."""
     for cell in range(rows.shape[0]):

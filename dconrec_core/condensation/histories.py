@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 from dconrec_core.condensation.base import rank_within_user
+from dconrec_core.condensation.reader import Shown
 from dconrec_core.types import CandidatePool, FloatArray, IntArray, Interactions
 
 Offsets = npt.NDArray[np.int64]
@@ -40,12 +41,22 @@ class Lesson:
     """A batch of users, over the items that the set may mention.
 
     Args:
-        visible: What of their histories is shown, 0 or 1, ``[B, n]``.
-        target: What ought to be ranked beside it, a distribution or less, ``[B, n]``.
+        shown: What of their histories is shown.
+        target: What ought to be ranked beside it, a distribution or less for each user, ``[n, B]``.
     """
 
-    visible: torch.Tensor
+    shown: Shown
     target: torch.Tensor
+
+    def loss(self, scores: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the targets in the ranking of the items that are not shown, mean over the users.
+
+        Args:
+            scores: ``[n, B]``.
+        """
+        hidden = scores - 1e4 * self.shown.table().to(scores.device)
+        target = self.target.to(scores.device)
+        return -(torch.log_softmax(hidden, dim=0) * target).sum() / self.shown.n_users
 
 
 class Histories:
@@ -80,18 +91,18 @@ class Histories:
             hidden_weight: Weight of the hidden items; the teacher's have the rest.
             rng: Source of randomness.
         """
+        size = len(users)
         rows, columns, _ = self.seen.take(users)
-        kept = rng.random(len(rows), dtype=np.float32) >= (hidden * rng.random(len(users), dtype=np.float32))[rows]
-        visible = torch.zeros(len(users), self.n_items)
-        visible.view(-1)[torch.from_numpy(rows[kept] * self.n_items + columns[kept])] = 1
-        target = torch.zeros(len(users), self.n_items)
+        kept = rng.random(len(rows), dtype=np.float32) >= (hidden * rng.random(size, dtype=np.float32))[rows]
+        shown = Shown(rows[kept], columns[kept].astype(np.int64), size, self.n_items)
+        target = torch.zeros(self.n_items, size)
         flat = target.view(-1)
-        count = np.maximum(np.bincount(rows[~kept], minlength=len(users)), 1)
+        count = np.maximum(np.bincount(rows[~kept], minlength=size), 1)
         share = (hidden_weight / count).astype(np.float32)
-        flat[torch.from_numpy(rows[~kept] * self.n_items + columns[~kept])] = torch.from_numpy(share[rows[~kept]])
+        flat[torch.from_numpy(columns[~kept] * size + rows[~kept])] = torch.from_numpy(share[rows[~kept]])
         rows, columns, weights = self.wanted.take(users)
-        flat[torch.from_numpy(rows * self.n_items + columns)] = torch.from_numpy((1 - hidden_weight) * weights)
-        return Lesson(visible, target)
+        flat[torch.from_numpy(columns * size + rows)] = torch.from_numpy((1 - hidden_weight) * weights)
+        return Lesson(shown, target)
 
 
 def teacher_targets(pool: CandidatePool, n_targets: int, rank_scale: float) -> tuple[Interactions, FloatArray]:

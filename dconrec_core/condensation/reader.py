@@ -7,7 +7,10 @@ a, b, c, d, ε, λ are learned with C. It is the model ``ridge`` of the registry
 """
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 Parameters = dict[str, torch.Tensor]
@@ -54,6 +57,34 @@ def sharpness(known: Parameters, lengths: torch.Tensor) -> torch.Tensor:
     return known["log_sharpness"].exp() / lengths.clamp(min=1).sqrt()
 
 
+@dataclass(frozen=True)
+class Shown:
+    """The shown parts of real histories: where they are 1.
+
+    Args:
+        rows: User of each entry within the batch, int64 ``[k]``.
+        columns: Its item, int64 ``[k]``.
+        n_users: Users in the batch, B.
+        n_items: Items that the set may mention, n.
+    """
+
+    rows: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+    n_users: int
+    n_items: int
+
+    @property
+    def lengths(self) -> torch.Tensor:
+        """Items shown of each user, ``[B]``."""
+        return torch.from_numpy(np.bincount(self.rows, minlength=self.n_users).astype(np.float32))
+
+    def table(self) -> torch.Tensor:
+        """As a dense table of items × users, ``[n, B]``."""
+        table = torch.zeros(self.n_items, self.n_users)
+        table.view(-1)[torch.from_numpy(self.columns * self.n_users + self.rows)] = 1
+        return table
+
+
 class Reader:
     """Its few numbers, learned beside the histories.
 
@@ -77,10 +108,18 @@ class Reader:
         leverage = (solved * inputs).sum(dim=0)
         return solved, histories * output_scale(known, popularity, leverage)
 
-    def logits(self, histories: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-        """Scores of visible parts of real histories, ``[B, n]``, scaled for a softmax over the items: ``[B, n]``."""
+    def logits(self, histories: torch.Tensor, shown: Shown) -> torch.Tensor:
+        """Scores of shown parts of real histories by the histories ``[m, n]``, scaled for a softmax over the items.
+
+        Returns:
+            ``[n, B]``.
+        """
+        return self.scores(histories, shown.table().to(histories.device))
+
+    def scores(self, histories: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
+        """The same of any ``queries`` ``[n, B]``, which may be learned too."""
         solved, outputs = self.tables(histories)
-        return (visible @ solved.T * sharpness(self.parameters, visible.sum(dim=1, keepdim=True))) @ outputs
+        return outputs.T @ (solved @ queries * sharpness(self.parameters, queries.sum(dim=0)))
 
     def settings(self) -> dict[str, float]:
         """As settings of the model ``ridge``."""

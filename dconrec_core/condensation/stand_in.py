@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from dconrec_core.condensation.descent import Descent
-from dconrec_core.condensation.histories import Histories, Rows, worth_mentioning
+from dconrec_core.condensation.histories import Histories, Lesson, Rows, worth_mentioning
 from dconrec_core.condensation.relaxation import hard_threshold, window
 from dconrec_core.condensation.sparse_reader import Cells, SparseReader
 from dconrec_core.types import CandidatePool
@@ -34,14 +34,12 @@ class Batch:
     Attributes:
         entries: Positions of the candidates in the pool, ``[c]``.
         cells: Where they lie in the table of users × items, and which are kept.
-        visible: The shown part of the users' histories, ``[n, B]``.
-        target: What ought to be ranked, ``[n, B]``.
+        lesson: What is shown of the users' histories, and what ought to be ranked.
     """
 
     entries: torch.Tensor
     cells: Cells
-    visible: torch.Tensor
-    target: torch.Tensor
+    lesson: Lesson
 
 
 class StandIn:
@@ -99,18 +97,17 @@ class StandIn:
         lesson = self.histories.lesson(users, HIDDEN, HIDDEN_WEIGHT, self.rng)
         rows, places, _ = self.candidates.take(users)
         columns, pseudo = self.place[places].astype(np.int64), self.pseudo[places]
-        movable = (columns >= 0) & (pseudo | (lesson.visible.numpy()[rows, columns] > 0))
+        movable = (columns >= 0) & (pseudo | (lesson.shown.table().numpy()[columns, rows] > 0))
         entries = torch.from_numpy(places[movable].astype(np.int64))
         keep = (self.logits[entries] >= threshold).numpy()
         cells = Cells.of(rows[movable], columns[movable], keep, (len(users), self.histories.n_items))
-        return Batch(entries, cells, lesson.visible.T.contiguous(), lesson.target.T.contiguous())
+        return Batch(entries, cells, lesson)
 
     def _add_gradient(self, batch: Batch, threshold: torch.Tensor, gradient: torch.Tensor) -> float:
         logits = self.logits[batch.entries]
         kept = (logits >= threshold).to(logits.dtype).requires_grad_(True)
         self.reader_steps.zero_grad()
-        scores = self.reader.logits(kept, batch.cells) - 1e4 * batch.visible
-        cost = -(torch.log_softmax(scores, dim=0) * batch.target).sum() / len(batch.target.T)
+        cost = batch.lesson.loss(self.reader.logits(kept, batch.cells))
         cost.backward()
         self.reader_steps.step()
         assert kept.grad is not None

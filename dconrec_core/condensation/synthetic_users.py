@@ -14,6 +14,7 @@ from pydantic import Field
 
 from dconrec_core.condensation.base import make_synthetic
 from dconrec_core.condensation.clusters import starting_logits
+from dconrec_core.condensation.compiled_reader import reader_on
 from dconrec_core.condensation.descent import Descent
 from dconrec_core.condensation.exam import Exam
 from dconrec_core.condensation.histories import Histories, Lesson, worth_mentioning
@@ -118,7 +119,7 @@ class Search:
     def __init__(self, logits: torch.Tensor, budget: int, config: SyntheticUsersConfig) -> None:
         self.logits, self.budget, self.config = logits, budget, config
         self.descent = Descent(logits, config.averaging)
-        self.reader = Reader(len(logits), logits.device)
+        self.reader = reader_on(len(logits), logits.device)
         self.reader_steps = torch.optim.Adam(self.reader.parameters.values(), lr=config.reader_rate)
 
     def step(self, number: int, lesson: Lesson) -> float:
@@ -145,9 +146,7 @@ class Search:
         return float(cost.detach()), histories.grad * window(self.logits, threshold, self.config.spread)
 
     def _loss(self, histories: torch.Tensor, lesson: Lesson) -> torch.Tensor:
-        """Cross-entropy of the targets in the ranking of the items that are not visible, mean over the batch."""
-        logits = self.reader.logits(histories, lesson.visible) - 1e4 * lesson.visible
-        return -(torch.log_softmax(logits, dim=1) * lesson.target).sum() / len(lesson.target)
+        return lesson.loss(self.reader.logits(histories, lesson.shown))
 
 
 class PolicySearch(Search):
@@ -299,8 +298,7 @@ class SyntheticUsers:
             batch = order[position : position + size]
             position += size
             lesson = histories.lesson(batch, config.hidden, config.hidden_weight, rng)
-            device = search.logits.device
-            losses.append(search.step(number, Lesson(lesson.visible.to(device), lesson.target.to(device))))
+            losses.append(search.step(number, lesson))
             if number % every == 0 or number == config.steps:
                 look = self._look(search, before + number, exam)
                 if best is None or look.quality > best.quality:

@@ -22,7 +22,7 @@ def both(table: np.ndarray, keep: np.ndarray, target: torch.Tensor) -> tuple[Sid
     entries = torch.from_numpy(kept.astype(np.float32)).requires_grad_(True)
     flat = torch.from_numpy(rows * table.shape[1] + columns)
     histories = torch.zeros(table.size).scatter(0, flat, entries).view(table.shape)
-    wanted = side(dense.logits(histories, histories), entries, dense.parameters, target)
+    wanted = side(dense.scores(histories, histories.T).T, entries, dense.parameters, target)
 
     entries = torch.from_numpy(kept.astype(np.float32)).requires_grad_(True)
     cells = Cells.of(rows, columns, kept, table.shape)

@@ -1,0 +1,168 @@
+"""``Reader`` on the CPU, where the set is sparse, the queries are others, and every entry may be moved.
+
+Forward, all products cost the entries that are kept, a fiftieth of the table. So do the gradients of F Fᵀ, of the
+leverage and of the queries, though an entry that is not kept gets one too; only that of the last product is dense.
+Tables over items are transposed, ``[n, m]``, so that the loops run along the made-up users.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dconrec_core.condensation._kernels import add_scaled_rows, add_sparse_rows, pair_products
+from dconrec_core.condensation.reader import (
+    Reader,
+    Shown,
+    activity,
+    input_scale,
+    log_popularity,
+    output_scale,
+    sharpness,
+)
+from dconrec_core.types import FloatArray
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a table ``[n, m]`` of items × made-up users is not 0, by item.
+
+    Args:
+        items: int64 ``[k]``, increasing.
+        users: int64 ``[k]``.
+        first: Where an item's begin, ``[n + 1]``.
+        n_users: Columns, m.
+    """
+
+    items: Places
+    users: Places
+    first: Places
+    n_users: int
+
+    @classmethod
+    def of(cls, table: torch.Tensor) -> "Kept":
+        """Of a table ``[n, m]``."""
+        n_items, n_users = table.shape
+        items, users = np.divmod(np.flatnonzero((table != 0).numpy()), n_users)
+        return cls(items, users, np.searchsorted(items, np.arange(n_items + 1)), n_users)
+
+    def values(self, table: torch.Tensor) -> FloatArray:
+        """The table's values there, ``[k]``."""
+        return np.asarray(table.detach().numpy()[self.items, self.users])
+
+    def by_item(self, values: FloatArray, table: torch.Tensor) -> torch.Tensor:
+        """The sparse table with ``values`` ``[n, m]`` times a dense one ``[m, ·]``: ``[n, ·]``."""
+        out = torch.zeros(len(self.first) - 1, table.shape[1])
+        add_scaled_rows(self.items, self.users, values, table.contiguous().numpy(), out.numpy())
+        return out
+
+    def by_user(self, values: FloatArray, table: torch.Tensor) -> torch.Tensor:
+        """Its transpose ``[m, n]`` times a dense one ``[n, ·]``: ``[m, ·]``."""
+        out = torch.zeros(self.n_users, table.shape[1])
+        add_scaled_rows(self.users, self.items, values, table.contiguous().numpy(), out.numpy())
+        return out
+
+    def pairs(self, left: FloatArray, right: FloatArray) -> torch.Tensor:
+        """L Rᵀ of two tables ``[m, n]`` with these values: ``[m, m]``."""
+        out = torch.zeros(self.n_users, self.n_users)
+        pair_products(self.users, np.arange(len(self.users)), self.first, left, right, out.numpy())
+        return out
+
+
+class _Gram(torch.autograd.Function):
+    """F Fᵀ, ``[m, m]``, of Fᵀ ``[n, m]``."""
+
+    @staticmethod
+    def forward(context: Any, inputs: torch.Tensor, kept: Kept) -> torch.Tensor:
+        context.kept, context.values = kept, kept.values(inputs)
+        return kept.pairs(context.values, context.values)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return context.kept.by_item(context.values, gradient + gradient.T), None
+
+
+class _Leverage(torch.autograd.Function):
+    """f S fᵀ of each item's column f of F, ``[n]``, with a symmetric S ``[m, m]``."""
+
+    @staticmethod
+    def forward(context: Any, symmetric: torch.Tensor, inputs: torch.Tensor, kept: Kept) -> torch.Tensor:
+        values = kept.values(inputs)
+        context.kept, context.values, context.solved = kept, values, kept.by_item(values, symmetric)
+        products = values * context.solved.numpy()[kept.items, kept.users]
+        return torch.from_numpy(np.bincount(kept.items, products, len(inputs)).astype(np.float32))
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        kept, values = context.kept, context.values
+        by_matrix = kept.pairs(values * gradient.numpy()[kept.items], values)
+        return by_matrix, context.solved * (2 * gradient)[:, None], None
+
+
+class _Queries(torch.autograd.Function):
+    """x Fᵀ of the shown histories x, ``[B, m]``."""
+
+    @staticmethod
+    def forward(context: Any, inputs: torch.Tensor, kept: Kept, shown: Shown) -> torch.Tensor:
+        context.shown, context.n_items = shown, len(inputs)
+        out = torch.zeros(shown.n_users, kept.n_users)
+        add_sparse_rows(shown.rows, shown.columns, kept.users, kept.first, kept.values(inputs), out.numpy())
+        return out
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        shown, out = context.shown, torch.zeros(context.n_items, gradient.shape[1])
+        ones = np.ones(len(shown.rows), dtype=np.float32)
+        add_scaled_rows(shown.columns, shown.rows, ones, gradient.contiguous().numpy(), out.numpy())
+        return out, None, None
+
+
+class _Scores(torch.autograd.Function):
+    """Yᵀ Qᵀ of the outputs Yᵀ ``[n, m]`` and queries Q ``[B, m]``: ``[n, B]``."""
+
+    @staticmethod
+    def forward(context: Any, outputs: torch.Tensor, queries: torch.Tensor, kept: Kept) -> torch.Tensor:
+        context.kept, context.values = kept, kept.values(outputs)
+        context.save_for_backward(queries)
+        return kept.by_item(context.values, queries.T)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        (queries,) = context.saved_tensors
+        return gradient @ queries, context.kept.by_user(context.values, gradient).T, None
+
+
+def _apply(function: type[torch.autograd.Function], *values: Any) -> torch.Tensor:
+    result: torch.Tensor = function.apply(*values)
+    return result
+
+
+class CompiledReader(Reader):
+    """The same numbers, scores and gradients, at the cost of what is kept."""
+
+    def logits(self, histories: torch.Tensor, shown: Shown) -> torch.Tensor:
+        """See ``Reader.logits``."""
+        known, transposed = self.parameters, histories.T.contiguous()
+        kept = Kept.of(transposed.detach())
+        popularity = log_popularity(known, transposed.sum(dim=1))
+        inputs = transposed * input_scale(known, popularity)[:, None] * activity(known, transposed.sum(dim=0))
+        gram = _apply(_Gram, inputs, kept) + known["log_regularization"].exp() * self.identity
+        inverse = torch.linalg.inv(gram)
+        leverage = _apply(_Leverage, inverse, inputs, kept)
+        queries = _apply(_Queries, inputs, kept, shown) @ inverse * sharpness(known, shown.lengths)[:, None]
+        outputs = transposed * output_scale(known, popularity, leverage)[:, None]
+        return _apply(_Scores, outputs, queries, kept)
+
+
+def reader_on(n_users: int, device: torch.device) -> Reader:
+    """The reader for a device.
+
+    Args:
+        n_users: Made-up users, m.
+        device: Where the set lies.
+    """
+    return CompiledReader(n_users, device) if device.type == "cpu" else Reader(n_users, device)

@@ -204,4 +204,4 @@ class XSimGCL(GraphModel):
             "embedding_size": 192, "n_layers": 3, "learning_rate": 0.01, "init_scale": 3.0, "contrast_weight": 0.2,
             "epoch_interactions": 6_000, "input_exponent": -0.2, "output_exponent": -0.2,
         }  # fmt: skip
-        return [{}, {"contrast_weight": 0.1}, few, {"weight_decay": 0.001}, {"n_layers": 3}]
+        return [{}, {"weight_decay": 0.0005}, few, {"contrast_weight": 0.1}, {"n_layers": 3}]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.command_line import parser_of, run_main
-from benchmarks.quality import PLANS, TUNED, Plan, Run, beside_full
+from benchmarks.quality import PLANS, Plan, Run, beside_full
 from benchmarks.references import References, as_trained
 from benchmarks.results import Results, Row
 from dconrec_core.comparison import train_and_measure
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results, run = Results.named("ablation", COMMAND), Run(options.data, References())
     for seed in options.seed or SEEDS:
         for variant in VARIANTS:
-            for model in (name for name in MODELS_TRAINED if name in TUNED[DATASET]):
+            for model in MODELS_TRAINED:
                 case = {"dataset": DATASET, "ratio": RATIO, "variant": variant, "condenser": VARIANTS[variant][0],
                         "downstream_model": model, "inductive": True, "seed": seed,
                         "settings": dict(VARIANTS[variant][1])}  # fmt: skip

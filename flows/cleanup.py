@@ -16,7 +16,7 @@ from flows.backends import prefect_has_own_file
 from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.params import read_params
-from tasks.copies import abandoned_copies
+from tasks.copies import abandoned_copies, notes_of_copies
 from tasks.retention import Unneeded, old_checkpoints
 from tasks.workspace import Workspace
 
@@ -40,6 +40,7 @@ def unneeded(files: Workspace, keep: int) -> list[Unneeded]:
         *unneeded_objects(files.root, keep, runs.kept_hashes),
         old_checkpoints(files.checkpoints, keep),
         abandoned_copies(files.root),
+        notes_of_copies(files.root),
         old_flow_runs(keep),
     ]
 

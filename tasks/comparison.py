@@ -63,7 +63,7 @@ class Cell:
         beside: Models of full data with their settings, one trial each, the best of which is the reference of a model
             that full data are too large for; by default the model is compared with itself.
         base: Settings of BPRMF on full data where its share is wanted too.
-        tuned: Settings of source models.
+        source_settings: Of the source model.
         origin: What else determines the data, for the key.
     """
 
@@ -79,7 +79,7 @@ class Cell:
     condensing: Settings | None = None
     beside: Mapping[str, Settings] = field(default_factory=dict)
     base: Settings | None = None
-    tuned: Mapping[str, Settings] = field(default_factory=dict)
+    source_settings: Settings = field(default_factory=dict)
     origin: Settings = field(default_factory=dict)
 
     @property
@@ -94,7 +94,7 @@ class Cell:
         """The pool, by the source model where one is asked for."""
         if not self.source:
             return self.teaching
-        return replace(self.teaching, model=self.source, settings=dict(self.tuned.get(self.source, {})))
+        return replace(self.teaching, model=self.source, settings=dict(self.source_settings))
 
     @property
     def condenser_settings(self) -> Settings:

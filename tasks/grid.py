@@ -52,7 +52,7 @@ def cells(
             trials=trials or preset.evaluate.trials,
             condensing=_condenser_settings(preset, condenser) or None,
             base=model_settings(preset, "bprmf") if "bprmf" in models else None,
-            tuned={source: model_settings(preset, source)} if source else {},
+            source_settings=model_settings(preset, source) if source else {},
             origin=_origin(preset),
         )
         for name, preset in presets.items()
@@ -70,8 +70,8 @@ def model_settings(preset: PipelineParams, model: str) -> Settings:
 
 
 def _condenser_settings(preset: PipelineParams, condenser: str) -> Settings:
-    own = preset.condense
-    return own.config if own.name == condenser else preset.compare.condensers.get(condenser, {})
+    own = preset.condense.config if preset.condense.name == condenser else {}
+    return preset.compare.condensers.get(condenser, own)
 
 
 def _teaching(preset: PipelineParams) -> Teaching:

@@ -133,12 +133,16 @@ class SelectParams(Config):
 
 
 class CompareParams(Config):
-    """What the flow ``compare`` and the paper's table set beside each other; no stage uses it."""
+    """Settings in comparisons (flow ``compare``, benchmarks) that depart from the pipeline's; no stage uses it."""
 
     condensers: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings of condensers that are not ``condense.name``, found on valid; what is not named has its defaults."""
+    """Settings of condensers, in place of ``condense.config``; others than ``condense.name`` have their defaults."""
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of models, in place of those that ``evaluate.models`` gives; what is in neither has its defaults."""
+
+
+OF_NO_STAGE = ("device", "select", "compare", "refresh")
+"""Sections that say how to run, and those of flows of their own."""
 
 
 class PipelineParams(Config):

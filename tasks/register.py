@@ -21,7 +21,7 @@ from tasks import tracked_figures
 from tasks.gate import Outcome, judge, judge_files
 from tasks.model_registry import CHAMPION, Registry
 from tasks.naming import model_name, run_name
-from tasks.params import PipelineParams
+from tasks.params import OF_NO_STAGE, PipelineParams
 from tasks.rivals import compare, judge_rivals
 from tasks.summary import POPULARITY_RANKER, Result, summarise
 from tasks.tracked_data import data_inputs
@@ -136,7 +136,7 @@ def _tags(params: PipelineParams, card: Mapping[str, Any], outcomes: list[Outcom
 
 
 def _log_settings(run: Run, params: PipelineParams, timings: Mapping[str, Mapping[str, Any]]) -> None:
-    run.params(_flat(params.model_dump(exclude={"device", "select", "refresh"})))  # how to run, and a flow of its own
+    run.params(_flat(params.model_dump(exclude=set(OF_NO_STAGE))))
     devices = {timing["device"] for timing in timings.values() if "device" in timing}
     run.tags({"device": ", ".join(sorted(devices)) or "unknown"})
 

@@ -15,7 +15,7 @@ from dconrec_core.data import DATASETS
 from dconrec_core.models import MODELS
 from dconrec_core.registry import Entry
 from flows.stages import STAGES
-from tasks.params import PipelineParams
+from tasks.params import OF_NO_STAGE, PipelineParams
 
 ROOT = Path(__file__).parents[1]
 PARAMS = (ROOT / "docs/params.md").read_text(encoding="utf-8")
@@ -79,7 +79,7 @@ def test_no_section_for_something_that_is_not_registered(heading: str):
 
 def test_architecture_lists_the_stages_with_their_params():
     rows = re.findall(r"^\| `([^`]+)` \| .+ \| (.+?) \|$", section("## Stages", ARCHITECTURE), flags=re.M)
-    every = tuple(key for key in PipelineParams.model_fields if key not in ("device", "select", "compare", "refresh"))
+    every = tuple(key for key in PipelineParams.model_fields if key not in OF_NO_STAGE)
 
     def params(stage: Any) -> str:
         if set(stage.params) == set(every):

@@ -9,22 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from dconrec_core.condensation._kernels import add_scaled_rows, add_sparse_rows, pair_products
 from dconrec_core.condensation.reader import (
+    Places,
     Reader,
     Shown,
     activity,
+    apply,
     input_scale,
     log_popularity,
     output_scale,
     sharpness,
 )
 from dconrec_core.types import FloatArray
-
-Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -54,20 +53,20 @@ class Kept:
         """The table's values there, ``[k]``."""
         return np.asarray(table.detach().numpy()[self.items, self.users])
 
-    def by_item(self, values: FloatArray, table: torch.Tensor) -> torch.Tensor:
-        """The sparse table with ``values`` ``[n, m]`` times a dense one ``[m, ·]``: ``[n, ·]``."""
+    def times(self, values: FloatArray, table: torch.Tensor) -> torch.Tensor:
+        """The table ``[n, m]`` with these values ``[k]`` times a dense one ``[m, ·]``: ``[n, ·]``."""
         out = torch.zeros(len(self.first) - 1, table.shape[1])
         add_scaled_rows(self.items, self.users, values, table.contiguous().numpy(), out.numpy())
         return out
 
-    def by_user(self, values: FloatArray, table: torch.Tensor) -> torch.Tensor:
+    def transposed_times(self, values: FloatArray, table: torch.Tensor) -> torch.Tensor:
         """Its transpose ``[m, n]`` times a dense one ``[n, ·]``: ``[m, ·]``."""
         out = torch.zeros(self.n_users, table.shape[1])
         add_scaled_rows(self.users, self.items, values, table.contiguous().numpy(), out.numpy())
         return out
 
     def pairs(self, left: FloatArray, right: FloatArray) -> torch.Tensor:
-        """L Rᵀ of two tables ``[m, n]`` with these values: ``[m, m]``."""
+        """Lᵀ R of two tables ``[n, m]`` with these values ``[k]`` each: ``[m, m]``."""
         out = torch.zeros(self.n_users, self.n_users)
         pair_products(self.users, np.arange(len(self.users)), self.first, left, right, out.numpy())
         return out
@@ -83,7 +82,7 @@ class _Gram(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return context.kept.by_item(context.values, gradient + gradient.T), None
+        return context.kept.times(context.values, gradient + gradient.T), None
 
 
 class _Leverage(torch.autograd.Function):
@@ -92,7 +91,7 @@ class _Leverage(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, symmetric: torch.Tensor, inputs: torch.Tensor, kept: Kept) -> torch.Tensor:
         values = kept.values(inputs)
-        context.kept, context.values, context.solved = kept, values, kept.by_item(values, symmetric)
+        context.kept, context.values, context.solved = kept, values, kept.times(values, symmetric)
         products = values * context.solved.numpy()[kept.items, kept.users]
         return torch.from_numpy(np.bincount(kept.items, products, len(inputs)).astype(np.float32))
 
@@ -128,17 +127,12 @@ class _Scores(torch.autograd.Function):
     def forward(context: Any, outputs: torch.Tensor, queries: torch.Tensor, kept: Kept) -> torch.Tensor:
         context.kept, context.values = kept, kept.values(outputs)
         context.save_for_backward(queries)
-        return kept.by_item(context.values, queries.T)
+        return kept.times(context.values, queries.T)
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         (queries,) = context.saved_tensors
-        return gradient @ queries, context.kept.by_user(context.values, gradient).T, None
-
-
-def _apply(function: type[torch.autograd.Function], *values: Any) -> torch.Tensor:
-    result: torch.Tensor = function.apply(*values)
-    return result
+        return gradient @ queries, context.kept.transposed_times(context.values, gradient).T, None
 
 
 class CompiledReader(Reader):
@@ -150,12 +144,12 @@ class CompiledReader(Reader):
         kept = Kept.of(transposed.detach())
         popularity = log_popularity(known, transposed.sum(dim=1))
         inputs = transposed * input_scale(known, popularity)[:, None] * activity(known, transposed.sum(dim=0))
-        gram = _apply(_Gram, inputs, kept) + known["log_regularization"].exp() * self.identity
+        gram = apply(_Gram, inputs, kept) + known["log_regularization"].exp() * self.identity
         inverse = torch.linalg.inv(gram)
-        leverage = _apply(_Leverage, inverse, inputs, kept)
-        queries = _apply(_Queries, inputs, kept, shown) @ inverse * sharpness(known, shown.lengths)[:, None]
+        leverage = apply(_Leverage, inverse, inputs, kept)
+        queries = apply(_Queries, inputs, kept, shown) @ inverse * sharpness(known, shown.lengths)[:, None]
         outputs = transposed * output_scale(known, popularity, leverage)[:, None]
-        return _apply(_Scores, outputs, queries, kept)
+        return apply(_Scores, outputs, queries, kept)
 
 
 def reader_on(n_users: int, device: torch.device) -> Reader:

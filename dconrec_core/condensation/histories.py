@@ -54,7 +54,7 @@ class Lesson:
         Args:
             scores: ``[n, B]``.
         """
-        hidden = scores - 1e4 * self.shown.table().to(scores.device)
+        hidden = scores - 1e4 * self.shown.table.to(scores.device)
         target = self.target.to(scores.device)
         return -(torch.log_softmax(hidden, dim=0) * target).sum() / self.shown.n_users
 

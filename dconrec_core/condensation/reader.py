@@ -8,12 +8,15 @@ a, b, c, d, ε, λ are learned with C. It is the model ``ridge`` of the registry
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 Parameters = dict[str, torch.Tensor]
+Places = npt.NDArray[np.int64]
 START = {
     "input_exponent": 0.3,
     "output_exponent": 0.5,
@@ -24,6 +27,12 @@ START = {
     "log_sharpness": math.log(200.0),
 }
 SMALLEST = 0.05  # 1 − leverage: a history of few items can nearly determine one
+
+
+def apply(function: type[torch.autograd.Function], *values: Any) -> torch.Tensor:
+    """``function.apply``, with a type."""
+    result: torch.Tensor = function.apply(*values)
+    return result
 
 
 def start_parameters(device: torch.device) -> Parameters:
@@ -68,8 +77,8 @@ class Shown:
         n_items: Items that the set may mention, n.
     """
 
-    rows: npt.NDArray[np.int64]
-    columns: npt.NDArray[np.int64]
+    rows: Places
+    columns: Places
     n_users: int
     n_items: int
 
@@ -78,6 +87,7 @@ class Shown:
         """Items shown of each user, ``[B]``."""
         return torch.from_numpy(np.bincount(self.rows, minlength=self.n_users).astype(np.float32))
 
+    @cached_property
     def table(self) -> torch.Tensor:
         """As a dense table of items × users, ``[n, B]``."""
         table = torch.zeros(self.n_items, self.n_users)
@@ -114,7 +124,7 @@ class Reader:
         Returns:
             ``[n, B]``.
         """
-        return self.scores(histories, shown.table().to(histories.device))
+        return self.scores(histories, shown.table.to(histories.device))
 
     def scores(self, histories: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
         """The same of any ``queries`` ``[n, B]``, which may be learned too."""

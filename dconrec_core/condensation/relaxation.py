@@ -14,9 +14,15 @@ CLOSE = 2e-3
 
 
 def hard_threshold(logits: torch.Tensor, budget: int) -> torch.Tensor:
-    """The ``budget``-th largest logit."""
+    """The ``budget``-th largest logit.
+
+    Raises:
+        ValueError: There are fewer, or none is asked for.
+    """
     flat = logits.detach().flatten()
     place = len(flat) - budget
+    if not 0 <= place < len(flat):
+        raise ValueError(f"{budget} of {len(flat)} logits cannot be kept")
     if flat.device.type == "cpu":  # the same value in a seventh of the time
         return torch.tensor(np.partition(flat.numpy(), place)[place])
     return torch.kthvalue(flat, place + 1).values

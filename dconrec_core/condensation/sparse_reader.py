@@ -15,15 +15,15 @@ import torch
 from dconrec_core.condensation._kernels import add_scaled_rows, dots, pair_products, sampled_products
 from dconrec_core.condensation.reader import (
     Parameters,
+    Places,
     activity,
+    apply,
     input_scale,
     log_popularity,
     output_scale,
     sharpness,
     start_parameters,
 )
-
-Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,6 @@ def _sampled(cells: Cells, matrix: torch.Tensor, values: torch.Tensor) -> torch.
     return out
 
 
-def _apply(function: type[torch.autograd.Function], *values: Any) -> torch.Tensor:
-    result: torch.Tensor = function.apply(*values)
-    return result
-
-
 class SparseReader:
     """The numbers of ``Reader``, read from and learned on sparse histories."""
 
@@ -159,7 +154,7 @@ class SparseReader:
         self.parameters: Parameters = start_parameters(torch.device("cpu"))
 
     def logits(self, values: torch.Tensor, cells: Cells) -> torch.Tensor:
-        """``Reader.logits(histories, histories)``, transposed: ``[n, B]``.
+        """``Reader.scores(histories, histories.T)``: ``[n, B]``.
 
         Args:
             values: Entries of the histories, ``[c]``; 0 where a cell is not kept.
@@ -169,9 +164,9 @@ class SparseReader:
         rows, columns = torch.from_numpy(cells.rows), torch.from_numpy(cells.columns)
         popularity, lengths = log_popularity(known, cells.by_column(values)), cells.by_row(values)
         inputs = values * input_scale(known, popularity)[columns] * activity(known, lengths)[rows]
-        gram = _apply(_Gram, inputs, cells)
+        gram = apply(_Gram, inputs, cells)
         inverse = torch.linalg.inv(gram + known["log_regularization"].exp() * torch.eye(cells.n_users))
-        leverage = cells.by_column(_apply(_Sampled, inverse, inputs, cells) * inputs)
-        weights = inverse @ _apply(_Pairs, inputs, values, cells) * sharpness(known, lengths)
+        leverage = cells.by_column(apply(_Sampled, inverse, inputs, cells) * inputs)
+        weights = inverse @ apply(_Pairs, inputs, values, cells) * sharpness(known, lengths)
         scale = output_scale(known, popularity, leverage)
-        return _apply(_Product, values * scale[columns], weights, cells)
+        return apply(_Product, values * scale[columns], weights, cells)

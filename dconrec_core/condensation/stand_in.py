@@ -97,7 +97,7 @@ class StandIn:
         lesson = self.histories.lesson(users, HIDDEN, HIDDEN_WEIGHT, self.rng)
         rows, places, _ = self.candidates.take(users)
         columns, pseudo = self.place[places].astype(np.int64), self.pseudo[places]
-        movable = (columns >= 0) & (pseudo | (lesson.shown.table().numpy()[columns, rows] > 0))
+        movable = (columns >= 0) & (pseudo | (lesson.shown.table.numpy()[columns, rows] > 0))
         entries = torch.from_numpy(places[movable].astype(np.int64))
         keep = (self.logits[entries] >= threshold).numpy()
         cells = Cells.of(rows[movable], columns[movable], keep, (len(users), self.histories.n_items))

@@ -173,7 +173,9 @@ class PolicySearch(Search):
         falls = config.end_temperature / config.start_temperature
         temperature = config.start_temperature * falls ** (number / config.steps)
         probability, self.threshold = relaxed(self.logits, self.budget, temperature, self.threshold)
-        drawn = [torch.bernoulli(probability, generator=self.generator) for _ in range(config.n_samples)]
+        chances = probability.cpu()  # where the generator draws
+        draws = (torch.bernoulli(chances, generator=self.generator) for _ in range(config.n_samples))
+        drawn = [draw.to(probability.device) for draw in draws]
         losses = []
         for histories in drawn:
             cost = self._loss(histories, lesson)

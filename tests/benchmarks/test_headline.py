@@ -24,7 +24,7 @@ def folder(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "PLANS", (PLAN,))
         monkeypatch.setattr(module, "DATASET", "tiny")
         monkeypatch.setattr(module, "RATIO", 0.1)
-    for module in (headline, ablation, held_out):
+    for module in (headline, held_out):
         monkeypatch.setattr(module, "TUNED", {"tiny": {"bprmf": {"epochs": 10}}})
     return tmp_path
 

@@ -83,6 +83,12 @@ def test_what_is_wrong_is_one_line_with_the_key_or_the_place(folder, old, new, m
             "  config: {n_sample: 3}",
             "condense.config.n_sample is not a setting; did you mean 'n_samples'?",
         ),
+        ("seed: 3", "compare: {models: {bprfm: {}}}", "compare.models is 'bprfm'; did you mean 'bprmf'?"),
+        (
+            "seed: 3",
+            "compare: {condensers: {dconrec: {n_sample: 3}}}",
+            "compare.condensers.dconrec.n_sample is not a setting; did you mean 'n_samples'?",
+        ),
         ("ratio: 0.25", "ratio: 0", "condense.ratio is 0.0; it must be above 0 and at most 1"),
         ("ratio: 0.25", "ratio: 1.5", "condense.ratio is 1.5; it must be above 0 and at most 1"),
     ],

@@ -76,7 +76,7 @@ def test_cells_side_by_side_share_what_they_can_and_give_the_same_rows(compare, 
 
 
 def test_a_source_model_teaches_the_pool_and_is_part_of_the_case(compare):
-    plain, sourced = cell(), cell(source="bprmf", tuned={"bprmf": {"epochs": 2}})
+    plain, sourced = cell(), cell(source="bprmf", source_settings={"epochs": 2})
     assert sourced.taught == Teaching("bprmf", {"epochs": 2}, 0.3, 5)
     assert plain.case != sourced.case
     assert (plain.case["source_model"], sourced.case["source_model"]) == ("", "bprmf")
@@ -108,10 +108,11 @@ def test_cheapest_first():
     assert cheapest_first([*dear, cheap])[-1] == dear[0]
 
 
-def test_settings_of_the_section_compare_reach_their_cells_and_a_presets_own_condenser_wins() -> None:
+def test_settings_of_the_section_compare_reach_their_cells() -> None:
     compare = CompareParams(condensers={"dconrec": {"passes": 5}, "random": {}}, models={"lightgcn": {"n_layers": 2}})
     preset = read_params(ROOT).model_copy(update={"compare": compare})
-    own = preset.model_copy(update={"condense": preset.condense.model_copy(update={"name": "dconrec"})})
+    plain = preset.model_copy(update={"compare": CompareParams()})
+    own = plain.model_copy(update={"condense": plain.condense.model_copy(update={"name": "dconrec"})})
     own.condense.config["outer_epochs"] = 3
 
     def cell_of(preset: PipelineParams, condenser: str, model: str = "bprmf", source: str = "") -> Cell:

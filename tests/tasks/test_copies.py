@@ -1,5 +1,6 @@
 """Copies of the checkout that a killed ``backfill`` left, told from those that are worked in."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.copies import COPIES, ENTRIES, PROCESSES, abandoned_copies
+from tasks.copies import COPIES, NOTES, PROCESSES, abandoned_copies, notes_of_copies
 
 pytestmark = pytest.mark.skipif(not PROCESSES.is_dir(), reason="without /proc nothing is removed")
 WAIT = "print(flush=True); input()"
@@ -40,14 +41,27 @@ def test_a_copy_that_nobody_works_in_may_go(tmp_path: Path, copy: Path):
     assert list((tmp_path / COPIES).iterdir()) == []
 
 
-def test_what_dvc_had_noted_of_a_killed_run_goes_too(tmp_path: Path):
-    entry = tmp_path / ENTRIES / "3f2a" / "3f2a.run"
-    entry.parent.mkdir(parents=True)
-    entry.write_text("{}")
-    with working(tmp_path, ["dvc", "exp", "run", "--temp"]):
-        assert abandoned_copies(tmp_path).count == 0
-    abandoned_copies(tmp_path).remove()
-    assert not entry.parent.exists()
+def note(root: Path, name: str, place: Path) -> Path:
+    path = root / NOTES / name / f"{name}.run"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"root_dir": str(place)}))
+    return path
+
+
+def test_what_dvc_had_noted_of_copies_goes_and_what_it_notes_of_others_stays(tmp_path: Path, copy: Path):
+    gone, left = note(tmp_path, "3f2a", tmp_path / COPIES / "tmp0a"), note(tmp_path, "4b1c", copy)
+    here, strange = note(tmp_path, "workspace", tmp_path), tmp_path / NOTES / "5d/5d.run"
+    strange.parent.mkdir()
+    strange.write_text("{}")
+    with working(copy):
+        assert notes_of_copies(tmp_path).count == 0
+    found = notes_of_copies(tmp_path)
+    assert found.count == 2
+    found.remove()
+    assert not gone.parent.exists()
+    assert not left.parent.exists()
+    assert here.is_file()
+    assert strange.is_file()
 
 
 def test_a_copy_that_a_stage_works_in_stays(tmp_path: Path, copy: Path):

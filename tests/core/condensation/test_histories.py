@@ -37,7 +37,7 @@ def test_nothing_hidden_is_all_visible_and_the_teacher_asks_for_the_rest(pool: C
     histories = Histories(pool, np.array([0, 1, 3], dtype=np.int32), 5, 2.0)
     assert list(histories.users) == [0, 1]
     lesson = histories.lesson(np.array([1, 0]), hidden=0.0, hidden_weight=0.25, rng=np.random.default_rng(0))
-    assert lesson.shown.table().T.tolist() == [[0, 1, 0], [1, 1, 0]]
+    assert lesson.shown.table.T.tolist() == [[0, 1, 0], [1, 1, 0]]
     first = 1 / (1 + np.exp(-0.5))
     np.testing.assert_allclose(lesson.target.T, [[0.75, 0, 0], [0, 0, 0.75 * first]], rtol=1e-6)
 
@@ -48,7 +48,7 @@ def test_what_is_hidden_is_asked_for(planted_split: Split) -> None:
     histories = Histories(pool, np.arange(train.n_items, dtype=np.int32), 20, 2.0)
     users = np.arange(train.n_users)
     lesson = histories.lesson(users, 0.8, 0.5, np.random.default_rng(1))
-    seen, visible, target = train.csr().toarray()[users], lesson.shown.table().numpy().T, lesson.target.numpy().T
+    seen, visible, target = train.csr().toarray()[users], lesson.shown.table.numpy().T, lesson.target.numpy().T
     assert not (visible * target).any()
     assert (visible <= seen).all()
     hidden = (seen == 1) & (visible == 0)

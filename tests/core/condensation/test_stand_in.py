@@ -77,7 +77,7 @@ def test_what_is_hidden_is_no_cell_and_what_the_teacher_adds_is(planted_split: S
     entries = batch.entries.numpy()
     np.testing.assert_array_equal(users[batch.cells.rows], pool.interactions.users[entries])
     np.testing.assert_array_equal(batch.cells.columns, made.place[entries])
-    shown = batch.lesson.shown.table().numpy()[batch.cells.columns, batch.cells.rows] > 0
+    shown = batch.lesson.shown.table.numpy()[batch.cells.columns, batch.cells.rows] > 0
     assert (shown | ~pool.observed[entries]).all()
 
     of_batch = np.isin(pool.interactions.users, users) & (made.place >= 0)

@@ -15,9 +15,10 @@ from pathlib import Path
 from benchmarks.fault_kills import row
 from benchmarks.fault_project import Bench, Life, finish
 from benchmarks.results import Row
+from flows.served import HOST
 from flows.servers import free_port
 
-HOST, UP_SECONDS, AWAY_SECONDS = "127.0.0.1", 120, 5
+UP_SECONDS, AWAY_SECONDS = 120, 5
 SCHEDULE_SECONDS = 30
 SERVE = """
 import flows

@@ -15,7 +15,7 @@ import torch
 from benchmarks import figures, paper_page, quality, render
 from benchmarks.command_line import parser_of, run_main
 from benchmarks.datasets import CACHE
-from benchmarks.quality import IDENTITY, chosen, filters, line
+from benchmarks.quality import DATASETS, IDENTITY, chosen, filters, line
 from benchmarks.references import References
 from benchmarks.results import ROOT, Results, Row
 from dconrec_core.errors import BudgetError
@@ -27,7 +27,6 @@ from tasks.grid import cells, cheapest_first, load_split
 from tasks.params import CompareParams, Component, PipelineParams, SplitParams
 
 COMMAND, QUICK_FOLDER = "make paper-table", ROOT / "results" / "paper"
-DATASETS = ("ml-100k", "ml-1m", "gowalla", "ciao")
 MODELS = ("bprmf", "lightgcn", "ngcf", "xsimgcl")
 RATIOS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5)
 RIVALS = ("random-pool", "teacher-top")

@@ -80,8 +80,7 @@ class Plan:
 
 DATASETS = ("ml-100k", "ml-1m", "gowalla", "ciao")
 TUNED: Mapping[str, Mapping[str, Settings]] = {
-    name: {model: model_settings(read_preset(ROOT, name), model) for model in MODELS}
-    for name in DATASETS
+    name: {model: model_settings(read_preset(ROOT, name), model) for model in MODELS} for name in DATASETS
 }
 """Settings found on valid for full data, from ``presets/``; the search is around them, on both sides."""
 

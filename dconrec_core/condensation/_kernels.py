@@ -204,22 +204,22 @@ def along_gradients(users, items, negatives, user_factors, item_factors, user_ro
 
 
 @_fast_jit
-def pair_products(rows, kept, first, left, right, out):
-    """Add L Rᵀ of two sparse tables with the same ``kept`` entries to ``out`` ``[B, B]``."""
+def pair_products(users, first, left, right, out):
+    """Add Lᵀ R of two sparse tables of items × users with entries at the same places to ``out`` ``[B, B]``."""
     for item in range(first.shape[0] - 1):
         for one in range(first[item], first[item + 1]):
-            value, row = left[kept[one]], rows[kept[one]]
+            value, row = left[one], users[one]
             for other in range(first[item], first[item + 1]):
-                out[row, rows[kept[other]]] += value * right[kept[other]]
+                out[row, users[other]] += value * right[other]
 
 
 @_fast_jit
-def sampled_products(rows, columns, kept, first, matrix, values, out):
-    """Entries of ``matrix`` ``[B, B]`` times a sparse table at all cells, into ``out`` ``[c]``."""
+def sampled_products(rows, columns, users, first, matrix, values, out):
+    """Entries of ``matrix`` ``[B, B]`` times a sparse table's transpose at all cells, into ``out`` ``[c]``."""
     for cell in range(rows.shape[0]):
         row, total = rows[cell], np.float32(0)
         for entry in range(first[columns[cell]], first[columns[cell] + 1]):
-            total += matrix[row, rows[kept[entry]]] * values[kept[entry]]
+            total += matrix[row, users[entry]] * values[entry]
         out[cell] = total
 
 

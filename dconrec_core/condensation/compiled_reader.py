@@ -5,15 +5,14 @@ leverage and of the queries, though an entry that is not kept gets one too; only
 Tables over items are transposed, ``[n, m]``, so that the loops run along the made-up users.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from dconrec_core.condensation._kernels import add_scaled_rows, add_sparse_rows, pair_products
+from dconrec_core.condensation._kernels import add_scaled_rows, add_sparse_rows
+from dconrec_core.condensation.kept import Kept
 from dconrec_core.condensation.reader import (
-    Places,
     Reader,
     Shown,
     activity,
@@ -23,53 +22,6 @@ from dconrec_core.condensation.reader import (
     output_scale,
     sharpness,
 )
-from dconrec_core.types import FloatArray
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Where a table ``[n, m]`` of items × made-up users is not 0, by item.
-
-    Args:
-        items: int64 ``[k]``, increasing.
-        users: int64 ``[k]``.
-        first: Where an item's begin, ``[n + 1]``.
-        n_users: Columns, m.
-    """
-
-    items: Places
-    users: Places
-    first: Places
-    n_users: int
-
-    @classmethod
-    def of(cls, table: torch.Tensor) -> "Kept":
-        """Of a table ``[n, m]``."""
-        n_items, n_users = table.shape
-        items, users = np.divmod(np.flatnonzero((table != 0).numpy()), n_users)
-        return cls(items, users, np.searchsorted(items, np.arange(n_items + 1)), n_users)
-
-    def values(self, table: torch.Tensor) -> FloatArray:
-        """The table's values there, ``[k]``."""
-        return np.asarray(table.detach().numpy()[self.items, self.users])
-
-    def times(self, values: FloatArray, table: torch.Tensor) -> torch.Tensor:
-        """The table ``[n, m]`` with these values ``[k]`` times a dense one ``[m, ·]``: ``[n, ·]``."""
-        out = torch.zeros(len(self.first) - 1, table.shape[1])
-        add_scaled_rows(self.items, self.users, values, table.contiguous().numpy(), out.numpy())
-        return out
-
-    def transposed_times(self, values: FloatArray, table: torch.Tensor) -> torch.Tensor:
-        """Its transpose ``[m, n]`` times a dense one ``[n, ·]``: ``[m, ·]``."""
-        out = torch.zeros(self.n_users, table.shape[1])
-        add_scaled_rows(self.users, self.items, values, table.contiguous().numpy(), out.numpy())
-        return out
-
-    def pairs(self, left: FloatArray, right: FloatArray) -> torch.Tensor:
-        """Lᵀ R of two tables ``[n, m]`` with these values ``[k]`` each: ``[m, m]``."""
-        out = torch.zeros(self.n_users, self.n_users)
-        pair_products(self.users, np.arange(len(self.users)), self.first, left, right, out.numpy())
-        return out
 
 
 class _Gram(torch.autograd.Function):

@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from dconrec_core.condensation.kept import Places
+
 Parameters = dict[str, torch.Tensor]
-Places = npt.NDArray[np.int64]
 START = {
     "input_exponent": 0.3,
     "output_exponent": 0.5,

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dconrec_core.condensation._kernels import add_scaled_rows, dots, pair_products, sampled_products
+from dconrec_core.condensation._kernels import dots, sampled_products
+from dconrec_core.condensation.kept import Kept, Places
 from dconrec_core.condensation.reader import (
     Parameters,
-    Places,
     activity,
     apply,
     input_scale,
@@ -24,6 +24,7 @@ from dconrec_core.condensation.reader import (
     sharpness,
     start_parameters,
 )
+from dconrec_core.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -33,30 +34,38 @@ class Cells:
     Args:
         rows: User of each, int64 ``[c]``.
         columns: Item of each, int64 ``[c]``.
-        kept: Positions of those that are not 0, by item, ``[k]``.
-        first: Where an item's begin in ``kept``, ``[n + 1]``.
-        n_users: Rows.
+        places: Positions of those that are not 0, by item, ``[k]``.
+        kept: Where those lie.
     """
 
     rows: Places
     columns: Places
-    kept: Places
-    first: Places
-    n_users: int
+    places: Places
+    kept: Kept
 
     @classmethod
     def of(cls, rows: Places, columns: Places, keep: npt.NDArray[np.bool_], shape: tuple[int, int]) -> "Cells":
         """From users, items and which are kept."""
         rows, columns = np.ascontiguousarray(rows), np.ascontiguousarray(columns)
-        kept = np.flatnonzero(keep)
-        kept = kept[np.argsort(columns[kept], kind="stable")]
-        counts = np.bincount(columns[kept], minlength=shape[1])
-        return cls(rows, columns, kept, np.concatenate(([0], np.cumsum(counts))), shape[0])
+        places = np.flatnonzero(keep)
+        places = places[np.argsort(columns[places], kind="stable")]
+        items = columns[places]
+        first = np.concatenate(([0], np.cumsum(np.bincount(items, minlength=shape[1]))))
+        return cls(rows, columns, places, Kept(items, rows[places], first, shape[0]))
+
+    @property
+    def n_users(self) -> int:
+        """Rows."""
+        return self.kept.n_users
 
     @property
     def n_items(self) -> int:
         """Columns."""
-        return len(self.first) - 1
+        return len(self.kept.first) - 1
+
+    def not_0(self, values: torch.Tensor) -> FloatArray:
+        """Those of the kept entries, of ``values`` ``[c]``: ``[k]``."""
+        return np.asarray(values.numpy()[self.places])
 
     def by_row(self, values: torch.Tensor) -> torch.Tensor:
         """Sums by user, ``[B]``."""
@@ -119,31 +128,25 @@ class _Product(torch.autograd.Function):
     def forward(context: Any, values: torch.Tensor, table: torch.Tensor, cells: Cells) -> torch.Tensor:
         context.cells = cells
         context.save_for_backward(values, table)
-        out = torch.zeros(cells.n_items, table.shape[1])
-        rows, columns, kept = cells.rows[cells.kept], cells.columns[cells.kept], values.numpy()[cells.kept]
-        add_scaled_rows(columns, rows, kept, table.contiguous().numpy(), out.numpy())
-        return out
+        return cells.kept.times(cells.not_0(values), table)
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         values, table = context.saved_tensors
         cells, gradient = context.cells, gradient.contiguous()
-        by_cell, by_user = torch.empty_like(values), torch.zeros_like(table)
+        by_cell = torch.empty_like(values)
         dots(cells.rows, cells.columns, table.contiguous().numpy(), gradient.numpy(), by_cell.numpy())
-        rows, columns, kept = cells.rows[cells.kept], cells.columns[cells.kept], values.numpy()[cells.kept]
-        add_scaled_rows(rows, columns, kept, gradient.numpy(), by_user.numpy())
-        return by_cell, by_user, None
+        return by_cell, cells.kept.transposed_times(cells.not_0(values), gradient), None
 
 
 def _pairs(cells: Cells, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    out = torch.zeros(cells.n_users, cells.n_users)
-    pair_products(cells.rows, cells.kept, cells.first, left.numpy(), right.numpy(), out.numpy())
-    return out
+    return cells.kept.pairs(cells.not_0(left), cells.not_0(right))
 
 
 def _sampled(cells: Cells, matrix: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     out, dense = torch.empty_like(values), matrix.contiguous().numpy()
-    sampled_products(cells.rows, cells.columns, cells.kept, cells.first, dense, values.numpy(), out.numpy())
+    kept = cells.kept
+    sampled_products(cells.rows, cells.columns, kept.users, kept.first, dense, cells.not_0(values), out.numpy())
     return out
 
 

@@ -58,4 +58,6 @@ def test_cells_sum_by_user_and_by_item() -> None:
     values = torch.tensor([1.0, 2.0, 4.0])
     assert cells.by_row(values).tolist() == [3, 0, 4]
     assert cells.by_column(values).tolist() == [0, 5, 0, 2]
-    assert (cells.n_users, cells.n_items, cells.kept.tolist(), cells.first.tolist()) == (3, 4, [0, 2], [0, 0, 2, 2, 2])
+    assert (cells.n_users, cells.n_items) == (3, 4)
+    assert (cells.places.tolist(), cells.kept.first.tolist()) == ([0, 2], [0, 0, 2, 2, 2])
+    assert (cells.kept.items.tolist(), cells.kept.users.tolist()) == ([1, 1], [0, 2])

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from dconrec_core.condensation.base import rank_within_user
-from dconrec_core.condensation.reader import Shown
+from dconrec_core.condensation.reader import CPU, Shown
 from dconrec_core.types import CandidatePool, FloatArray, IntArray, Interactions
 
 Offsets = npt.NDArray[np.int64]
@@ -54,9 +54,8 @@ class Lesson:
         Args:
             scores: ``[n, B]``.
         """
-        hidden = scores - 1e4 * self.shown.table.to(scores.device)
-        target = self.target.to(scores.device)
-        return -(torch.log_softmax(hidden, dim=0) * target).sum() / self.shown.n_users
+        hidden = scores - 1e4 * self.shown.table
+        return -(torch.log_softmax(hidden, dim=0) * self.target).sum() / self.shown.n_users
 
 
 class Histories:
@@ -67,9 +66,13 @@ class Histories:
         items: What the set may mention, increasing ids, ``[n]``.
         n_targets: The teacher's items per user that count.
         rank_scale: The weight of the teacher's item at rank r (from 0) is exp(−r / rank_scale).
+        device: Where lessons lie.
     """
 
-    def __init__(self, pool: CandidatePool, items: IntArray, n_targets: int, rank_scale: float) -> None:
+    def __init__(
+        self, pool: CandidatePool, items: IntArray, n_targets: int, rank_scale: float, device: torch.device = CPU
+    ) -> None:
+        self.device = device
         self.users = np.flatnonzero(pool.train.user_degree).astype(np.int64)
         self.n_items = len(items)
         place = np.full(pool.interactions.n_items, -1, dtype=np.int32)
@@ -94,7 +97,7 @@ class Histories:
         size = len(users)
         rows, columns, _ = self.seen.take(users)
         kept = rng.random(len(rows), dtype=np.float32) >= (hidden * rng.random(size, dtype=np.float32))[rows]
-        shown = Shown(rows[kept], columns[kept].astype(np.int64), size, self.n_items)
+        shown = Shown(rows[kept], columns[kept].astype(np.int64), size, self.n_items, self.device)
         target = torch.zeros(self.n_items, size)
         flat = target.view(-1)
         count = np.maximum(np.bincount(rows[~kept], minlength=size), 1)
@@ -102,7 +105,7 @@ class Histories:
         flat[torch.from_numpy(columns[~kept] * size + rows[~kept])] = torch.from_numpy(share[rows[~kept]])
         rows, columns, weights = self.wanted.take(users)
         flat[torch.from_numpy(columns * size + rows)] = torch.from_numpy((1 - hidden_weight) * weights)
-        return Lesson(shown, target)
+        return Lesson(shown, target.to(self.device))
 
 
 def teacher_targets(pool: CandidatePool, n_targets: int, rank_scale: float) -> tuple[Interactions, FloatArray]:

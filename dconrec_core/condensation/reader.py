@@ -26,6 +26,7 @@ START = {
     "log_regularization": math.log(10.0),
     "log_sharpness": math.log(200.0),
 }
+CPU = torch.device("cpu")
 SMALLEST = 0.05  # 1 − leverage: a history of few items can nearly determine one
 
 
@@ -75,12 +76,14 @@ class Shown:
         columns: Its item, int64 ``[k]``.
         n_users: Users in the batch, B.
         n_items: Items that the set may mention, n.
+        device: Where the dense table lies.
     """
 
     rows: Places
     columns: Places
     n_users: int
     n_items: int
+    device: torch.device = CPU
 
     @property
     def lengths(self) -> torch.Tensor:
@@ -92,7 +95,7 @@ class Shown:
         """As a dense table of items × users, ``[n, B]``."""
         table = torch.zeros(self.n_items, self.n_users)
         table.view(-1)[torch.from_numpy(self.columns * self.n_users + self.rows)] = 1
-        return table
+        return table.to(self.device)
 
 
 class Reader:
@@ -124,7 +127,7 @@ class Reader:
         Returns:
             ``[n, B]``.
         """
-        return self.scores(histories, shown.table.to(histories.device))
+        return self.scores(histories, shown.table)
 
     def scores(self, histories: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
         """The same of any ``queries`` ``[n, B]``, which may be learned too."""

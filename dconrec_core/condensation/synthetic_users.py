@@ -205,7 +205,8 @@ class SyntheticUsers:
             ConfigError: There are fewer real users with a history than made-up ones.
         """
         config, items = self.config, self.mentionable(pool, budget)
-        histories = Histories(pool, items, config.n_targets, config.rank_scale)
+        device = resolve_device(options.device)
+        histories = Histories(pool, items, config.n_targets, config.rank_scale, device)
         n_users = self.n_made_up(budget, len(histories.users))
         exam = Exam(pool.train, valid, items)
         count = min(budget.n_interactions, n_users * len(items))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from dconrec_core.condensation.histories import Histories, teacher_targets, worth_mentioning
 from dconrec_core.types import CandidatePool, Interactions, Split
@@ -40,6 +41,13 @@ def test_nothing_hidden_is_all_visible_and_the_teacher_asks_for_the_rest(pool: C
     assert lesson.shown.table.T.tolist() == [[0, 1, 0], [1, 1, 0]]
     first = 1 / (1 + np.exp(-0.5))
     np.testing.assert_allclose(lesson.target.T, [[0.75, 0, 0], [0, 0, 0.75 * first]], rtol=1e-6)
+
+
+def test_lessons_lie_where_they_are_asked_for(pool: CandidatePool) -> None:
+    elsewhere = torch.device("meta")
+    histories = Histories(pool, np.arange(4, dtype=np.int32), 5, 2.0, elsewhere)
+    lesson = histories.lesson(np.array([1, 0]), hidden=0.0, hidden_weight=0.25, rng=np.random.default_rng(0))
+    assert (lesson.shown.table.device, lesson.target.device) == (elsewhere, elsewhere)
 
 
 def test_what_is_hidden_is_asked_for(planted_split: Split) -> None:

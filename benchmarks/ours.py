@@ -17,11 +17,18 @@ from benchmarks.results import peak_rss_mb
 from dconrec_core.comparison import train_and_measure
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.augment import build_pool
+from dconrec_core.condensation.compiled_reader import CompiledReader
+from dconrec_core.condensation.histories import Histories
+from dconrec_core.condensation.reader import Reader
+from dconrec_core.condensation.stand_in import N_TARGETS, RANK_SCALE
+from dconrec_core.condensation.synthetic_users import LEAST_BATCH, Search, SyntheticUsers, SyntheticUsersConfig
 from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS, Recommender
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import BLOCK_CELLS, DotProducts, top_items
 from dconrec_core.types import Budget, FloatArray, Interactions
+
+READERS: dict[str, type[Reader]] = {"dense": Reader, "compiled": CompiledReader}
 
 
 class _Reached(Exception):
@@ -147,6 +154,28 @@ def outer_epoch(split: str, condenser: str, settings: dict[str, Any], ratio: flo
     return {"seconds": median(ticks.gaps()), "pool": len(pool), "budget": budget.n_interactions}
 
 
+def reader_step(split: str, ratio: float, kind: str, steps: int) -> Answer:
+    """Median seconds of a step of ``synthetic-users`` with the dense or the compiled reader, and its last loss."""
+    parts, rng = read_npz(split), np.random.default_rng(0)
+    budget = Budget.from_ratio(ratio, parts.train)
+    teacher = _build("ease", {})
+    teacher.fit(parts.train, None, RunOptions(0, "cpu"))
+    pool = build_pool(teacher.score, parts.train, 0.0, N_TARGETS, RunOptions())
+    condenser = SyntheticUsers(SyntheticUsersConfig(steps=steps + 1))
+    histories = Histories(pool, condenser.mentionable(pool, budget), N_TARGETS, RANK_SCALE)
+    users = condenser.n_made_up(budget, len(histories.users))
+    start = condenser.start(histories, (users, budget.n_interactions), rng)
+    search = Search(torch.from_numpy(start), budget.n_interactions, condenser.config)
+    search.use(READERS[kind](users, torch.device("cpu")))
+    seconds, loss = list[float](), 0.0
+    for number in range(1, steps + 2):
+        lesson = histories.lesson(rng.permutation(histories.users)[: max(LEAST_BATCH, users)], 0.4, 0.5, rng)
+        started = time.perf_counter()
+        loss = search.step(number, lesson)
+        seconds.append(time.perf_counter() - started)
+    return {"seconds": median(seconds[1:]), "loss": loss, "budget": budget.n_interactions, "n_users": users}
+
+
 def large(split: str, pseudo_ratio: float, k: int) -> Answer:
     """Seconds of one BPRMF epoch, of the pool by its scores and of everyone's ``k`` best unseen items; peak memory."""
     warm = Interactions.of([0, 0, 1], [0, 1, 1], 2, 4)
@@ -211,6 +240,7 @@ FUNCTIONS: dict[str, Callable[..., Answer]] = {
     "ranking": ranking,
     "product_and_topk": product_and_topk,
     "outer_epoch": outer_epoch,
+    "reader_step": reader_step,
     "large": large,
 }
 

@@ -349,6 +349,23 @@ def outer_epoch(bench: Bench, dataset: str, *, reference_seconds: float, calibra
     }
 
 
+def reader_step(bench: Bench, dataset: str, *, ratio: float, steps: int) -> Row:
+    """A step of ``synthetic-users`` by the compiled reader against the dense one, its oracle."""
+    request = {"split": str(bench.split(dataset)), "ratio": ratio, "steps": steps}
+    pairs = bench.in_turn(
+        lambda _: bench.ours("reader_step", kind="compiled", **request),
+        lambda _: bench.ours("reader_step", kind="dense", **request),
+    )
+    mine, theirs = pairs[0]
+    return {
+        **compared(*([answer["seconds"] for answer in side] for side in zip(*pairs, strict=True))),
+        "peer": "the dense reader",
+        "budget": mine["budget"],
+        "n_users": mine["n_users"],
+        "largest_difference": abs(mine["loss"] - theirs["loss"]) / theirs["loss"],
+    }
+
+
 def _throughput_row(peer: str, dataset: str) -> Case:
     if peer == RECBOLE:
         return Case("bprmf-ml-1m-throughput-recbole", dataset, throughput_recbole)
@@ -456,3 +473,6 @@ def cases(quick: bool = False) -> Iterator[Case]:
     for dataset, seconds in REFERENCE_SECONDS.items():
         settings = {"reference_seconds": seconds, "calibrate_on": named("ml-1m"), "config": OUTER}
         yield Case(f"dconrec-outer-epoch-{dataset}", named(dataset), outer_epoch, settings)
+    for percent, steps in ((0.5, 30), (5, 10)):
+        settings = {"ratio": percent / 100, "steps": steps}
+        yield Case(f"reader-step-ml-1m-{percent:g}%", named("ml-1m"), reader_step, settings)

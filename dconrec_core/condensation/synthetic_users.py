@@ -119,8 +119,12 @@ class Search:
     def __init__(self, logits: torch.Tensor, budget: int, config: SyntheticUsersConfig) -> None:
         self.logits, self.budget, self.config = logits, budget, config
         self.descent = Descent(logits, config.averaging)
-        self.reader = reader_on(len(logits), logits.device)
-        self.reader_steps = torch.optim.Adam(self.reader.parameters.values(), lr=config.reader_rate)
+        self.use(reader_on(len(logits), logits.device))
+
+    def use(self, reader: Reader) -> None:
+        """Read by ``reader`` from here on."""
+        self.reader = reader
+        self.reader_steps = torch.optim.Adam(reader.parameters.values(), lr=self.config.reader_rate)
 
     def step(self, number: int, lesson: Lesson) -> float:
         """Move everything by one batch; returns its loss before that."""

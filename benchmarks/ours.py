@@ -20,7 +20,6 @@ from dconrec_core.condensation.augment import build_pool
 from dconrec_core.condensation.compiled_reader import CompiledReader
 from dconrec_core.condensation.histories import Histories
 from dconrec_core.condensation.reader import Reader
-from dconrec_core.condensation.stand_in import N_TARGETS, RANK_SCALE
 from dconrec_core.condensation.synthetic_users import LEAST_BATCH, Search, SyntheticUsers, SyntheticUsersConfig
 from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS, Recommender
@@ -156,20 +155,20 @@ def outer_epoch(split: str, condenser: str, settings: dict[str, Any], ratio: flo
 
 def reader_step(split: str, ratio: float, kind: str, steps: int) -> Answer:
     """Median seconds of a step of ``synthetic-users`` with the dense or the compiled reader, and its last loss."""
-    parts, rng = read_npz(split), np.random.default_rng(0)
-    budget = Budget.from_ratio(ratio, parts.train)
+    parts, rng, config = read_npz(split), np.random.default_rng(0), SyntheticUsersConfig(steps=steps + 1)
+    budget, condenser = Budget.from_ratio(ratio, parts.train), SyntheticUsers(config)
     teacher = _build("ease", {})
     teacher.fit(parts.train, None, RunOptions(0, "cpu"))
-    pool = build_pool(teacher.score, parts.train, 0.0, N_TARGETS, RunOptions())
-    condenser = SyntheticUsers(SyntheticUsersConfig(steps=steps + 1))
-    histories = Histories(pool, condenser.mentionable(pool, budget), N_TARGETS, RANK_SCALE)
+    pool = build_pool(teacher.score, parts.train, 0.0, config.n_targets, RunOptions())
+    histories = Histories(pool, condenser.mentionable(pool, budget), config.n_targets, config.rank_scale)
     users = condenser.n_made_up(budget, len(histories.users))
     start = condenser.start(histories, (users, budget.n_interactions), rng)
-    search = Search(torch.from_numpy(start), budget.n_interactions, condenser.config)
+    search = Search(torch.from_numpy(start), budget.n_interactions, config)
     search.use(READERS[kind](users, torch.device("cpu")))
     seconds, loss = list[float](), 0.0
     for number in range(1, steps + 2):
-        lesson = histories.lesson(rng.permutation(histories.users)[: max(LEAST_BATCH, users)], 0.4, 0.5, rng)
+        batch = rng.permutation(histories.users)[: max(LEAST_BATCH, users)]
+        lesson = histories.lesson(batch, config.hidden, config.hidden_weight, rng)
         started = time.perf_counter()
         loss = search.step(number, lesson)
         seconds.append(time.perf_counter() - started)

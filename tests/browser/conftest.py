@@ -27,6 +27,7 @@ FLAGS = (
     # No name resolves: a page that needs the network shows it here and not at a user's desk.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+BROWSERS_OWN = ("about:", "chrome:")
 PATIENCE = 60  # seconds; a loaded machine is slow, a broken page is not late
 
 
@@ -38,9 +39,9 @@ class Browser:
 
     def open(self, address: str) -> None:
         """Load a page; what earlier ones asked for and logged is forgotten."""
+        self.driver.get("about:blank")  # first, so that an earlier page is done asking
         self._log("performance")
         self._log("browser")
-        self.driver.get("about:blank")
         self.driver.get(address)
 
     def look(self, *, width: int = 1280, height: int = 900, scheme: Literal["light", "dark"] = "light") -> None:
@@ -51,10 +52,10 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def requests(self) -> list[str]:
-        """Addresses the page asked for, answered or not."""
+        """Addresses the page asked for, answered or not; the browser's own pages, like that of a new tab, aside."""
         messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
         sent = [one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"]
-        return [address for address in sent if address != "about:blank"]
+        return [address for address in sent if not address.startswith(BROWSERS_OWN)]
 
     def console(self) -> list[str]:
         """What the page logged as an error or a warning."""

@@ -15,6 +15,7 @@ from benchmarks.results import Results, Row
 from dconrec_core.comparison import Trained, train_and_measure
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
+from dconrec_core.models.inductive import reader
 from dconrec_core.options import RunOptions
 from dconrec_core.types import Interactions
 
@@ -52,7 +53,7 @@ def headline(run: Run, plan: Plan, ratio: float, model: str, seed: int, repetiti
 def _seconds(model: str, train: Interactions, valid: RankingTask, chosen: Trained, options: RunOptions) -> float:
     """Until the best validation epoch, validation included, with the settings that the search chose."""
     built = MODELS[model].build(MODELS[model].configure(model, chosen.config))
-    return built.fit(train, valid, options).seconds_to_best
+    return reader(built, inductive=valid.histories is not None).fit(train, valid, options).seconds_to_best
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

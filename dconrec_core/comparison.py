@@ -6,6 +6,7 @@ from typing import Any
 
 from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS, Recommender
+from dconrec_core.models.inductive import reader
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.training import History
@@ -78,7 +79,7 @@ def fit_each(
     """Fit ``model`` with each of ``candidates``; the best on valid first. ``where``: their path in the config."""
     entry, tried = lookup(MODELS, model, where), list[tuple[Recommender, History]]()
     for settings in candidates:
-        candidate = entry.build(entry.configure(where, settings))
+        candidate = reader(entry.build(entry.configure(where, settings)), inductive=valid.histories is not None)
         tried.append((candidate, candidate.fit(train, valid, options)))
     return sorted(tried, key=lambda trial: -trial[1].best_valid)
 

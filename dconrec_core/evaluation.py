@@ -1,7 +1,7 @@
 """Full ranking over the whole catalogue: score, mask what was seen, rank, measure. No sampled candidates."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,11 +27,14 @@ class RankingTask:
         seen: Interactions masked out of the ranking.
         target: Interactions to find.
         histories: Makes the task inductive: users are folded in from these, instead of being looked up by id.
+        wanted: How many items each user has to find, int64 ``[n_users]``, where ``target`` does not hold them all; what
+            it lacks is never found.
     """
 
     seen: Interactions
     target: Interactions
     histories: Interactions | None = None
+    wanted: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if not self.seen.same_catalogue(self.target):
@@ -63,6 +66,17 @@ class RankingTask:
         seen = Interactions.of(users, items, split.train.n_users, split.train.n_items)
         return cls(seen, split.test, split.train if inductive else None)
 
+    def among(self, items: IntArray) -> "RankingTask":
+        """The same task for a model that knows ``items`` (increasing) alone: others are neither ranked nor found."""
+        histories = None if self.histories is None else self.histories.among(items)
+        return RankingTask(self.seen.among(items), self.target.among(items), histories, self.n_relevant)
+
+    def of(self, users: IntArray) -> "RankingTask":
+        """The part of the task that is about ``users``."""
+        mine = np.zeros(self.target.n_users, dtype=bool)
+        mine[users] = True
+        return replace(self, target=self.target.take(mine[self.target.users]), wanted=self.n_relevant * mine)
+
     def score_of(self, model: Scorer) -> ScoreFunction:
         """How ``model``, fitted or in training, scores the users of this task."""
         return model.score if self.histories is None else model.fold_in(self.histories)
@@ -84,10 +98,15 @@ class RankingTask:
                 "users that are not in training must be folded in: make the task inductive"
             )
 
+    @property
+    def n_relevant(self) -> npt.NDArray[np.int64]:
+        """How many items each user has to find, int64 ``[n_users]``."""
+        return self.target.user_degree if self.wanted is None else self.wanted
+
     @cached_property
     def users(self) -> IntArray:
         """Users with something to find, int32 ``[n]``."""
-        return np.flatnonzero(self.target.user_degree).astype(np.int32)
+        return np.flatnonzero(self.n_relevant).astype(np.int32)
 
     def rank(self, score: ScoreFunction, k: int) -> npt.NDArray[np.int32]:
         """The ``k`` best unseen items of each of ``users``; see ``top_items``."""
@@ -103,6 +122,6 @@ class RankingTask:
         """Recall and NDCG of each of ``users`` at each cut-off."""
         ranked = self.rank(score, max(cutoffs))
         hits = contains(self.target.indptr, self.target.items, self.users, ranked)
-        n_relevant = self.target.user_degree[self.users]
+        n_relevant = self.n_relevant[self.users]
         measured = {f"ndcg@{k}": ndcg_at(hits, n_relevant, k) for k in cutoffs}
         return measured | {f"recall@{k}": recall_at(hits, n_relevant, k) for k in cutoffs}

@@ -107,6 +107,13 @@ class Interactions:
         """The rows that a boolean mask or an increasing index selects, over the same catalogue."""
         return Interactions(self.users[keep], self.items[keep], self.n_users, self.n_items)
 
+    def among(self, items: IntArray) -> "Interactions":
+        """The interactions with ``items`` (increasing) alone, over a catalogue of these, each its place among them."""
+        number = np.full(self.n_items, -1, dtype=np.int32)
+        number[items] = np.arange(len(items), dtype=np.int32)
+        kept = number[self.items] >= 0
+        return Interactions(self.users[kept], number[self.items[kept]], self.n_users, len(items))
+
     def contains(self, other: "Interactions") -> BoolArray:
         """For each pair of ``other``, whether it is here; bool ``[len(other)]``."""
         position = np.searchsorted(self._keys, other._keys)

@@ -14,6 +14,7 @@ from dconrec_core.condensation.dataset import read_condensed
 from dconrec_core.data.io import read_part, read_table
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
+from dconrec_core.models.inductive import Inductive
 from dconrec_core.options import RunOptions
 from dconrec_core.types import Interactions
 from tasks.gate import Outcome
@@ -114,6 +115,6 @@ def _ndcg(
     # Folded in whatever the set: users that a set knows nothing of are then ranked by their own histories.
     task = RankingTask.valid(train, valid, inductive=True)
     entry = MODELS[JUDGE]
-    judge = entry.build(entry.config_class())
+    judge = Inductive(entry.build(entry.config_class()))
     judge.fit(of_today, task, RunOptions(seed, "cpu"))
     return np.asarray(task.per_user(task.score_of(judge), (10,))["ndcg@10"], dtype=np.float64)

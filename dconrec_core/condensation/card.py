@@ -17,10 +17,11 @@ model = MODELS["bprmf"].build(MODELS["bprmf"].config_class())
 model.fit(condensed.interactions, None, RunOptions())
 scores = model.score(users)  # users: int32, dense ids as in users.parquet; float32 [len(users), n_items]"""
 HOW_TO_USE_INDUCTIVE = """from dconrec_core.models import MODELS
+from dconrec_core.models.inductive import Inductive
 from dconrec_core.options import RunOptions
 from dconrec_core.types import Interactions
 
-model = MODELS["ridge"].build(MODELS["ridge"].config_class())
+model = Inductive(MODELS["ridge"].build(MODELS["ridge"].config_class()))
 model.fit(condensed.interactions, None, RunOptions())
 # What your users have had: users numbered from 0 as you like, items as in items.parquet.
 history = Interactions.of(users, items, n_users, condensed.interactions.n_items)

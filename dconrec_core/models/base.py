@@ -77,7 +77,6 @@ class Recommender(Scorer, Protocol):
         """The inverse of ``state``."""
         ...
 
-    @staticmethod
-    def search_space() -> list[dict[str, Any]]:
+    def search_space(self) -> list[dict[str, Any]]:
         """Settings worth trying on valid, best guess first; the first is the defaults."""
         ...

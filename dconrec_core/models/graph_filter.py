@@ -200,7 +200,7 @@ def measured(
         users = np.sort(rng.choice(users, USERS_TO_CHOOSE_BY, replace=False))
     for part in _blocks(users, max(1, BLOCK_CELLS // history.shape[1])):
         smooth, ideal = filters[0].parts(rows[part], both=True)
-        here = RankingTask(valid.seen, valid.target.take(np.isin(valid.target.users, part)))
+        here = valid.of(part)
         for number, candidate in enumerate(filters):
             score = partial(_rows_of, candidate.mixed(smooth, ideal))
             totals[number] += here.per_user(score, (10,))[CRITERION].sum()

@@ -188,7 +188,7 @@ class BPRMF(FactorScores):
         """Weight decay must follow the training set: less where few rows say much, more where they are noise."""
         # Few users, of whom each says much: wide rows in short steps, and many passes between two looks at valid.
         few = {
-            "embedding_size": 192, "learning_rate": 0.08, "weight_decay": 0.002, "initial_accumulator": 10.0,
-            "epoch_interactions": 20_000, "eval_every": 10, "patience": 20, "epochs": 100, "input_exponent": 0.25,
+            "embedding_size": 192, "learning_rate": 0.04, "weight_decay": 0.002, "initial_accumulator": 10.0,
+            "epoch_interactions": 20_000, "eval_every": 10, "patience": 20, "epochs": 100,
         }  # fmt: skip
         return [{}, {"weight_decay": 0.005}, few, {"weight_decay": 0.04}, {"weight_decay": 0.01}]

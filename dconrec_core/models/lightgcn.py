@@ -147,10 +147,9 @@ class LightGCN(GraphModel):
         # Each user's best few: wide rows in short steps from a start at full length, held back little. As good after a
         # tenth of the time as the narrow rows of full data, and better.
         picked = {"embedding_size": 128, "learning_rate": 0.01, "weight_decay": 0.00015, "init_scale": 1.0}
-        # Few users, of whom each says much: wide rows, and one hop, as there is little to smooth over; of a small set a
-        # pass is a single step.
+        # Few users, of whom each says much: wide rows, and one hop, as there is little to smooth over.
         few = {
             "embedding_size": 192, "n_layers": 1, "learning_rate": 0.004, "weight_decay": 0.0001, "init_scale": 1.0,
-            "epoch_interactions": 15_000, "input_exponent": -0.2, "output_exponent": -0.2,
+            "input_exponent": -0.2, "output_exponent": -0.2,
         }  # fmt: skip
         return [{}, picked, few, {"weight_decay": 0.0005}, {"weight_decay": 0.002}, {"n_layers": 2}]

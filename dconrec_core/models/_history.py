@@ -57,9 +57,7 @@ def fold_in(
     score, empty = score_of(histories.csr()), histories.user_degree == 0
     if not empty.any():
         return score
-    message = (
-        f"{int(empty.sum())} of {len(empty)} users had nothing that the model knows; they get the most popular items"
-    )
+    message = f"{int(empty.sum())} of {len(empty)} users had nothing the model knows; they get the most popular items"
     warnings.warn(message, RuntimeWarning, stacklevel=3)
     return _or_popular(score, empty, item_degree)
 

@@ -93,7 +93,7 @@ def test_scores_do_not_depend_on_who_else_is_folded_in(name: str, model_of, plan
     assert everyone.shape == (60, 40)
     alone = Interactions.of(np.zeros(int(train.user_degree[7]), dtype=np.int32), train.items[train.users == 7], 1, 40)
     few = train.take((train.users == 7) | (train.users == 30))  # and 58 users without a history
-    with pytest.warns(RuntimeWarning, match="58 of 60 users had nothing that the model knows"):
+    with pytest.warns(RuntimeWarning, match="58 of 60 users had nothing the model knows"):
         among_empty = model_of(name).fold_in(few)
     for score, user in ((model_of(name).fold_in(alone), 0), (among_empty, 7)):
         got = score(np.array([user], dtype=np.int32))[0]
@@ -106,7 +106,7 @@ def test_empty_history_gets_the_most_popular_items(name: str, model_of, planted_
     some = train.take(train.users < 58)
     with pytest.warns(
         RuntimeWarning,
-        match="2 of 60 users had nothing that the model knows; they get the most popular",
+        match="2 of 60 users had nothing the model knows; they get the most popular",
     ) as caught:
         score = model_of(name).fold_in(some)
     assert len(caught) == 1

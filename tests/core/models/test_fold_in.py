@@ -73,7 +73,7 @@ def test_embeddings_of_nothing_score_nothing() -> None:
 def test_popularity_of_empty_histories_is_in_the_order_and_length_of_the_items() -> None:
     items = np.array([[3, 4], [0, 0], [1, 0], [0, 1], [2, 0]], dtype=np.float32)
     some = HISTORIES.take(HISTORIES.users == 1)
-    with pytest.warns(RuntimeWarning, match="2 of 3 users had nothing that the model knows"):
+    with pytest.warns(RuntimeWarning, match="2 of 3 users had nothing the model knows"):
         score = FoldIn(TRAIN.item_degree, 10.0, 0, 0).scores(items, some)
     assert isinstance(score, DotProducts)
     np.testing.assert_allclose(score(np.array([0], dtype=np.int32)), [[5, 5 / 3, 0, 5 / 3, 0]], rtol=1e-6)

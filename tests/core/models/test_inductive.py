@@ -88,7 +88,7 @@ def test_stored_and_loaded(name: str, planted_split: Split, tmp_path: Path) -> N
 @every_model
 def test_a_set_of_one_interaction(name: str) -> None:
     model = trained(name, Interactions.of([0], [2], 1, 5))
-    with pytest.warns(RuntimeWarning, match="1 of 2 users had nothing that the model knows"):
+    with pytest.warns(RuntimeWarning, match="1 of 2 users had nothing the model knows"):
         score = model.fold_in(Interactions.of([0, 1], [2, 4], 2, 5))
     task = RankingTask(Interactions.of([], [], 2, 5), Interactions.of([0, 1], [2, 4], 2, 5))
     assert task.rank(score, 3)[:, 0].tolist() == [2, 2]
@@ -98,7 +98,7 @@ def test_a_set_of_one_interaction(name: str) -> None:
 @every_model
 def test_an_empty_set_knows_every_item(name: str) -> None:
     model = trained(name, Interactions.of([], [], 2, 5))
-    with pytest.warns(RuntimeWarning, match="1 of 1 users had nothing that the model knows"):
+    with pytest.warns(RuntimeWarning, match="1 of 1 users had nothing the model knows"):
         assert model.fold_in(Interactions.of([], [], 1, 5))(EVERYONE[:1]).shape == (1, 5)
 
 

@@ -23,6 +23,7 @@ from dconrec_core.condensation.reader import Reader
 from dconrec_core.condensation.synthetic_users import LEAST_BATCH, Search, SyntheticUsers, SyntheticUsersConfig
 from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS, Recommender
+from dconrec_core.models.inductive import reader
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import BLOCK_CELLS, DotProducts, top_items
 from dconrec_core.types import Budget, FloatArray, Interactions
@@ -175,6 +176,35 @@ def reader_step(split: str, ratio: float, kind: str, steps: int) -> Answer:
     return {"seconds": median(seconds[1:]), "loss": loss, "budget": budget.n_interactions, "n_users": users}
 
 
+def inductive_epoch(split: str, ratio: float, model: str, over: str, steps: int, epochs: int) -> Answer:
+    """Seconds of an epoch on a set of made-up users, looks at valid included, and the best of these looks.
+
+    Args:
+        split: Path of the real interactions.
+        ratio: Share of them that the set holds.
+        model: Name in ``MODELS``, with the third settings of its search: those for few users.
+        over: ``mentioned`` items, those of the set, or ``all``.
+        steps: Of the search for the set.
+        epochs: Of the training.
+    """
+    parts, options = read_npz(split), RunOptions(0, "cpu")
+    teacher = _build("ease", {})
+    teacher.fit(parts.train, None, options)
+    pool = build_pool(teacher.score, parts.train, 0.0, SyntheticUsersConfig().n_targets, options)
+    condenser = SyntheticUsers(SyntheticUsersConfig(steps=steps))
+    made = condenser.condense(pool, parts.valid, Budget.from_ratio(ratio, parts.train), options).interactions
+    task, settings = RankingTask.valid(parts.train, parts.valid, inductive=True), _build(model, {}).search_space()[2]
+    for length in (1, epochs):  # the first loads what is compiled
+        trained = reader(_build(model, {**settings, "epochs": length, "patience": epochs}), over == "mentioned")
+        history = trained.fit(made, task, options)
+    return {
+        "seconds": history.seconds / epochs,
+        "valid": history.best_valid,
+        "n_items": int((made.item_degree > 0).sum()),
+        "budget": len(made),
+    }
+
+
 def large(split: str, pseudo_ratio: float, k: int) -> Answer:
     """Seconds of one BPRMF epoch, of the pool by its scores and of everyone's ``k`` best unseen items; peak memory."""
     warm = Interactions.of([0, 0, 1], [0, 1, 1], 2, 4)
@@ -240,6 +270,7 @@ FUNCTIONS: dict[str, Callable[..., Answer]] = {
     "product_and_topk": product_and_topk,
     "outer_epoch": outer_epoch,
     "reader_step": reader_step,
+    "inductive_epoch": inductive_epoch,
     "large": large,
 }
 

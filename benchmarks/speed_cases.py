@@ -366,6 +366,22 @@ def reader_step(bench: Bench, dataset: str, *, ratio: float, steps: int) -> Row:
     }
 
 
+def inductive_epoch(bench: Bench, dataset: str, *, ratio: float, model: str, steps: int, epochs: int) -> Row:
+    """An epoch on made-up users over the items that they hold against one over the whole catalogue."""
+    request = {"split": str(bench.split(dataset)), "ratio": ratio, "model": model, "steps": steps, "epochs": epochs}
+    pairs = bench.in_turn(
+        lambda _: bench.ours("inductive_epoch", over="mentioned", **request),
+        lambda _: bench.ours("inductive_epoch", over="all", **request),
+    )
+    mine, theirs = pairs[0]
+    return {
+        **compared(*([answer["seconds"] for answer in side] for side in zip(*pairs, strict=True))),
+        "peer": "the whole catalogue",
+        **{name: mine[name] for name in ("budget", "n_items")},
+        **{"ours_valid": mine["valid"], "peer_valid": theirs["valid"]},
+    }
+
+
 def _throughput_row(peer: str, dataset: str) -> Case:
     if peer == RECBOLE:
         return Case("bprmf-ml-1m-throughput-recbole", dataset, throughput_recbole)
@@ -476,3 +492,6 @@ def cases(quick: bool = False) -> Iterator[Case]:
     for percent, steps in ((0.5, 30), (5, 10)):
         settings = {"ratio": percent / 100, "steps": steps}
         yield Case(f"reader-step-ml-1m-{percent:g}%", named("ml-1m"), reader_step, settings)
+    for model in ("bprmf", "lightgcn"):
+        settings = {"ratio": 0.005, "model": model, "steps": 100, "epochs": 50}
+        yield Case(f"{model}-inductive-ml-1m-epoch", named("ml-1m"), inductive_epoch, settings)

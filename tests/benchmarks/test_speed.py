@@ -68,7 +68,8 @@ def test_time_to_quality_counts_the_peers_epochs_and_stands_beside_the_quality(r
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "only", ["*throughput*", "ease-ml-1m", "ranking-ml-1m*", "dconrec-*", "xsimgcl-ml-1m-*", "reader-*"]
+    "only",
+    ["*throughput*", "ease-ml-1m", "ranking-ml-1m*", "dconrec-*", "xsimgcl-ml-1m-*", "reader-*", "*-inductive-*"],
 )
 def test_every_kind_of_case_gives_a_flat_row_with_a_ratio(run, only: str):
     rows = [row for row in run(only).values() if not row["case"].endswith("-quality")]
@@ -86,7 +87,7 @@ def test_the_cases_are_those_that_the_documentation_explains():
     assert len(set(names)) == len(names)
     assert [case.name for case in cases(quick=True)] == names
     explained = ("-time-to-quality", "-throughput-", "xsimgcl-", "ease-", "ranking-", "dconrec-outer-epoch-",
-                 "reader-step-")  # fmt: skip
+                 "reader-step-", "-inductive-")  # fmt: skip
     text = (processes.ROOT / "docs/speed.md").read_text()
     assert all(any(kind in name and kind.strip("-") in text for kind in explained) for name in names)
 

@@ -26,7 +26,7 @@ from dconrec_core.models import MODELS, Recommender
 from dconrec_core.models.inductive import reader
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import BLOCK_CELLS, DotProducts, top_items
-from dconrec_core.types import Budget, FloatArray, Interactions
+from dconrec_core.types import Budget, CandidatePool, FloatArray, Interactions
 
 READERS: dict[str, type[Reader]] = {"dense": Reader, "compiled": CompiledReader}
 
@@ -158,9 +158,7 @@ def reader_step(split: str, ratio: float, kind: str, steps: int) -> Answer:
     """Median seconds of a step of ``synthetic-users`` with the dense or the compiled reader, and its last loss."""
     parts, rng, config = read_npz(split), np.random.default_rng(0), SyntheticUsersConfig(steps=steps + 1)
     budget, condenser = Budget.from_ratio(ratio, parts.train), SyntheticUsers(config)
-    teacher = _build("ease", {})
-    teacher.fit(parts.train, None, RunOptions(0, "cpu"))
-    pool = build_pool(teacher.score, parts.train, 0.0, config.n_targets, RunOptions())
+    pool = _taught_pool(parts.train, config)
     histories = Histories(pool, condenser.mentionable(pool, budget), config.n_targets, config.rank_scale)
     users = condenser.n_made_up(budget, len(histories.users))
     start = condenser.start(histories, (users, budget.n_interactions), rng)
@@ -188,11 +186,8 @@ def inductive_epoch(split: str, ratio: float, model: str, over: str, steps: int,
         epochs: Of the training.
     """
     parts, options = read_npz(split), RunOptions(0, "cpu")
-    teacher = _build("ease", {})
-    teacher.fit(parts.train, None, options)
-    pool = build_pool(teacher.score, parts.train, 0.0, SyntheticUsersConfig().n_targets, options)
-    condenser = SyntheticUsers(SyntheticUsersConfig(steps=steps))
-    made = condenser.condense(pool, parts.valid, Budget.from_ratio(ratio, parts.train), options).interactions
+    config, budget = SyntheticUsersConfig(steps=steps), Budget.from_ratio(ratio, parts.train)
+    made = SyntheticUsers(config).condense(_taught_pool(parts.train, config), parts.valid, budget, options).interactions
     task, settings = RankingTask.valid(parts.train, parts.valid, inductive=True), _build(model, {}).search_space()[2]
     for length in (1, epochs):  # the first loads what is compiled
         trained = reader(_build(model, {**settings, "epochs": length, "patience": epochs}), over == "mentioned")
@@ -203,6 +198,13 @@ def inductive_epoch(split: str, ratio: float, model: str, over: str, steps: int,
         "n_items": int((made.item_degree > 0).sum()),
         "budget": len(made),
     }
+
+
+def _taught_pool(train: Interactions, config: SyntheticUsersConfig) -> CandidatePool:
+    """What ``synthetic-users`` learns from: the interactions, and the teacher's targets."""
+    teacher = _build("ease", {})
+    teacher.fit(train, None, RunOptions(0, "cpu"))
+    return build_pool(teacher.score, train, 0.0, config.n_targets, RunOptions())
 
 
 def large(split: str, pseudo_ratio: float, k: int) -> Answer:

@@ -280,7 +280,7 @@ def ease(bench: Bench, dataset: str, *, penalty: float) -> Row:
         lambda _: bench.ours("cholesky", split=split, penalty=penalty),
     )
     return {
-        **compared(*([answer["seconds"] for answer in side] for side in zip(*pairs, strict=True))),
+        **_seconds_compared(pairs),
         "peer": "spotrf and spotri of the Gram matrix in float32",
         "blas": _blas(),
         "n_items": read_npz(split).train.n_items,
@@ -304,7 +304,7 @@ def ranking(bench: Bench, dataset: str) -> Row:
     pairs = bench.in_turn(lambda _: bench.ours("ranking", split=split, factors=factors, repeats=bench.epochs), peer)
     mine, theirs = (pairs[0][side]["metrics"] for side in (0, 1))
     return {
-        **compared(*([answer["seconds"] for answer in side] for side in zip(*pairs, strict=True))),
+        **_seconds_compared(pairs),
         "peer": RECBOLE,
         "peer_block_size": blocks[0],
         "largest_metric_difference": max(abs(value - theirs[name]) for name, value in mine.items()),
@@ -317,7 +317,7 @@ def ranking_limit(bench: Bench, dataset: str) -> Row:
     pairs = bench.in_turn(
         lambda _: bench.ours("ranking", **request), lambda _: bench.ours("product_and_topk", k=20, **request)
     )
-    row = compared(*([answer["seconds"] for answer in side] for side in zip(*pairs, strict=True)))
+    row = _seconds_compared(pairs)
     return {**row, "peer": "matrix product and torch.topk"}
 
 
@@ -358,7 +358,7 @@ def reader_step(bench: Bench, dataset: str, *, ratio: float, steps: int) -> Row:
     )
     mine, theirs = pairs[0]
     return {
-        **compared(*([answer["seconds"] for answer in side] for side in zip(*pairs, strict=True))),
+        **_seconds_compared(pairs),
         "peer": "the dense reader",
         "budget": mine["budget"],
         "n_users": mine["n_users"],
@@ -375,11 +375,16 @@ def inductive_epoch(bench: Bench, dataset: str, *, ratio: float, model: str, ste
     )
     mine, theirs = pairs[0]
     return {
-        **compared(*([answer["seconds"] for answer in side] for side in zip(*pairs, strict=True))),
+        **_seconds_compared(pairs),
         "peer": "the whole catalogue",
         **{name: mine[name] for name in ("budget", "n_items")},
         **{"ours_valid": mine["valid"], "peer_valid": theirs["valid"]},
     }
+
+
+def _seconds_compared(pairs: list[tuple[Answer, Answer]]) -> Row:
+    """``compared`` by the seconds of answers taken in turn."""
+    return compared(*([answer["seconds"] for answer in side] for side in zip(*pairs, strict=True)))
 
 
 def _throughput_row(peer: str, dataset: str) -> Case:

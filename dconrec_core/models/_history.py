@@ -36,6 +36,19 @@ def item_degree_of(history: sparse.csr_array) -> Degrees:
     return np.bincount(history.indices, minlength=history.shape[1])
 
 
+def check_catalogue(histories: Interactions, n_items: int) -> None:
+    """Whether ``histories`` can be folded into a model of ``n_items`` items.
+
+    Raises:
+        DataError: They are over another number of items.
+    """
+    if histories.n_items != n_items:
+        raise DataError(
+            f"the histories are over {histories.n_items} items, the model was trained on {n_items}; "
+            "fold in users of the catalogue that it was trained on"
+        )
+
+
 def fold_in(
     histories: Interactions, item_degree: Degrees, score_of: Callable[[sparse.csr_array], ScoreFunction]
 ) -> ScoreFunction:
@@ -49,11 +62,7 @@ def fold_in(
     Raises:
         DataError: ``histories`` has another number of items.
     """
-    if histories.n_items != len(item_degree):
-        raise DataError(
-            f"the histories are over {histories.n_items} items, the model was trained on {len(item_degree)}; "
-            "fold in users of the catalogue that it was trained on"
-        )
+    check_catalogue(histories, len(item_degree))
     score, empty = score_of(histories.csr()), histories.user_degree == 0
     if not empty.any():
         return score

@@ -191,4 +191,6 @@ class BPRMF(FactorScores):
             "embedding_size": 192, "learning_rate": 0.04, "weight_decay": 0.002, "initial_accumulator": 10.0,
             "epoch_interactions": 20_000, "eval_every": 10, "patience": 20, "epochs": 100,
         }  # fmt: skip
-        return [{}, {"weight_decay": 0.005}, few, {"weight_decay": 0.04}, {"weight_decay": 0.01}]
+        # A set of a few hundred interactions: what it does not mention says something too.
+        tiny = {"weight_decay": 0.005, "whole_catalogue": True}
+        return [{}, tiny, few, {"weight_decay": 0.04}, {"weight_decay": 0.01}]

@@ -26,6 +26,9 @@ class FoldInConfig(EpochConfig):
     """Weight of an item in the regression: its popularity in the training set to minus this power."""
     output_exponent: FiniteFloat = 0.0
     """Weight of an item's score: its popularity in the training set to minus this power."""
+    whole_catalogue: bool = False
+    """On a set with users of its own: train over every item of the catalogue, also over those that the set does not
+    mention (``Inductive``)."""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """Models of sets with users of their own: trained over the items that the set holds, and over no others.
 
 A small set mentions a part of the catalogue: 0.5 % of MovieLens-1M a third of it. An item that nobody there has can
-only ever be a negative, which tells a model nothing and dilutes the negatives that do; it costs as much as any other in
-every graph layer, every dense matrix and every look at valid.
+only ever be a negative, which dilutes the negatives that say more; it costs as much as any other in every graph layer,
+every dense matrix and every look at valid. What it does say is how little a user keeps to what the set mentions: on the
+very smallest sets that is worth its cost, so a model of embeddings may ask for it (``FoldInConfig.whole_catalogue``).
 """
 
 import numpy as np
 
-from dconrec_core.errors import DataError, NotFittedError
+from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
+from dconrec_core.models._history import check_catalogue
 from dconrec_core.models.base import Recommender, State
+from dconrec_core.models.fold_in import FoldInConfig
 from dconrec_core.options import RunOptions
 from dconrec_core.ranking import ScoreFunction
 from dconrec_core.training import History
@@ -21,7 +24,8 @@ MENTIONED, LOWEST = "mentioned_items", np.finfo(np.float32).min
 class Inductive:
     """A model that knows the items of its training set alone, over the whole catalogue.
 
-    Items that nobody there has are ranked below all others, and say nothing about a user who has them.
+    Items that nobody there has are ranked below all others, and say nothing about a user who has them; unless the
+    model's settings ask for the whole catalogue.
 
     Args:
         model: What is trained.
@@ -36,7 +40,8 @@ class Inductive:
         """See ``Recommender.fit``."""
         if valid is not None:
             valid.check(train)
-        known = train.item_degree > 0 if len(train) else np.ones(train.n_items, dtype=bool)
+        whole = isinstance(self.config, FoldInConfig) and self.config.whole_catalogue
+        known = np.ones(train.n_items, dtype=bool) if whole or not len(train) else train.item_degree > 0
         self.items, self.n_items = np.flatnonzero(known).astype(np.int32), train.n_items
         return self.model.fit(train.among(self.items), valid.among(self.items) if valid else None, options)
 
@@ -48,11 +53,7 @@ class Inductive:
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Recommender.fold_in``."""
         items = self._fitted()
-        if histories.n_items != self.n_items:
-            raise DataError(
-                f"the histories are over {histories.n_items} items, the model was trained on {self.n_items}; "
-                "fold in users of the catalogue that it was trained on"
-            )
+        check_catalogue(histories, self.n_items)
         return self._over_all(self.model.fold_in(histories.among(items)))
 
     def state(self) -> State:

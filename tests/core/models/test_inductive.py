@@ -56,6 +56,19 @@ def test_is_the_model_of_the_smaller_catalogue(name: str, planted_split: Split) 
     assert model.score(own)[:, KNOWN].tobytes() == bare.score(own).tobytes()
 
 
+@pytest.mark.parametrize("name", ["bprmf", "lightgcn", "ngcf", "xsimgcl"])
+def test_models_of_embeddings_may_have_the_whole_catalogue(name: str, planted_split: Split) -> None:
+    """Then it is the model itself, and what a user has of the items that the set does not mention counts."""
+    settings = {**QUICK.get(name, {}), "whole_catalogue": True}
+    bare, model = (MODELS[name].build(MODELS[name].configure(name, settings)) for _ in range(2))
+    model = reader(model, inductive=True)
+    for each in (bare, model):
+        each.fit(few_items(), None, CPU)
+    scores = model.fold_in(planted_split.train)(EVERYONE)
+    assert scores.tobytes() == bare.fold_in(planted_split.train)(EVERYONE).tobytes()
+    assert scores.tobytes() != trained(name, few_items()).fold_in(planted_split.train)(EVERYONE).tobytes()
+
+
 @every_model
 def test_of_all_items_it_is_the_model_itself(name: str, planted_split: Split) -> None:
     bare = unfitted(name)

@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None, make_set: MakeSet = condense, g
         for condenser in options.condensers:
             for ratio in options.ratio or RATIOS:
                 print(_line(benchmark.compare(source, condenser, ratio)), flush=True)
-    if not (options.dataset or options.ratio):
+    if not (options.dataset or options.ratio) and options.condensers == list(CONDENSERS_TRIED):
         benchmark.results.finish({benchmark.results.key(case): case for case in benchmark.cases}.values())
 
 

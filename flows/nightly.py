@@ -16,6 +16,7 @@ from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
 from prefect.states import Completed, Failed
 
+from dconrec_core.data.local import INPUT
 from dconrec_core.errors import ConfigError
 from flows.alone import alone
 from flows.command import set_up_process
@@ -45,9 +46,11 @@ def append_increment(increment: str, params: PipelineParams) -> State[Any]:
     from tasks.refresh import append, user_file
 
     try:
+        path = user_file(params.dataset).path
+        _require_noticed(path)
         with alone(), Versions(Path()) as versions:
             appended = append(params.dataset, params.refresh, params.checks, Path(increment), Workspace())
-            version = versions.add(user_file(params.dataset).path)
+            version = versions.add(path)
         return Completed(message=f"{increment} {'appended' if appended else 'was there already'}; version {version}")
     except USER_ERRORS as error:
         return failed("append", error)
@@ -103,6 +106,14 @@ def _require_stable_split(params: PipelineParams) -> None:
         raise ConfigError(
             "split.strategy is random, which an increment deals anew: the champion would be asked what it learned "
             "from; set split.strategy: temporal"
+        )
+
+
+def _require_noticed(path: Path) -> None:
+    if not path.resolve().is_relative_to(INPUT.resolve()):
+        raise ConfigError(
+            f"dataset.config.path is {path}, outside {INPUT}, so ingest would not notice that it has grown; move it "
+            f"and set dataset.config.path: {INPUT / path.name}"
         )
 
 

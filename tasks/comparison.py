@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from dconrec_core.comparison import Trained, train_and_measure
-from dconrec_core.condensation import CONDENSERS
+from dconrec_core.condensation import CONDENSERS, usual_settings
 from dconrec_core.condensation.augment import build_pool
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
@@ -26,8 +26,6 @@ from tasks.results_file import ROOT, Results, Row, peak_rss_mb
 
 INNER_MODELS = {"dconrec": "bprmf", "dconrec-paper": "bprmf", "synthetic-users": "ridge"}
 """What a condenser that has no setting ``source_model`` trains inside."""
-TAIL_RATIO = 0.25
-"""Below it a kept tail is more than the budget."""
 
 Settings = Mapping[str, Any]
 T = TypeVar("T")
@@ -99,11 +97,9 @@ class Cell:
     @property
     def condenser_settings(self) -> Settings:
         """The condenser's settings, with what the cell decides."""
-        settings = dict(self.condensing or {})
+        settings = usual_settings(self.condenser, self.ratio) | dict(self.condensing or {})
         if self._takes("source_model"):
             settings.setdefault("source_model", self.source_model)
-        if self.ratio < TAIL_RATIO and self._takes("tail_threshold"):
-            settings.setdefault("tail_threshold", 0)
         return settings
 
     @property
@@ -329,7 +325,7 @@ class Comparison:
         """What a cell is compared with."""
         if cell.beside:
             rows = [self.reference(cell, name, settings, 1) for name, settings in cell.beside.items()]
-            return max(rows, key=lambda row: row["ndcg@10"])
+            return max(rows, key=lambda row: row["valid_ndcg@10"])
         return self.reference(cell, cell.model, cell.settings, cell.trials)
 
     def base(self, cell: Cell) -> Row | None:

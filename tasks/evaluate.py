@@ -9,10 +9,11 @@ import pandas as pd
 
 from dconrec_core.atomic import write_json
 from dconrec_core.comparison import Trained, train_and_measure
-from dconrec_core.condensation import CONDENSERS
+from dconrec_core.condensation import CONDENSERS, usual_settings
 from dconrec_core.condensation.dataset import read_card, read_condensed
 from dconrec_core.data.io import read_pool, read_split
 from dconrec_core.device import resolve_device
+from dconrec_core.errors import BudgetError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models.popularity import popularity_scores
 from dconrec_core.models.store import stored_model_name
@@ -69,7 +70,7 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
     with stage_timing(files.timing("evaluate"), str(resolve_device(options.device))) as measured:
         sets = {"full": TrainingSet(data.train), "condensed": TrainingSet.of(main)}
         for name in _baselines(params, main):
-            sets[name] = TrainingSet.of(_baseline(name, candidates, data.valid, main.budget, options))
+            sets[name] = TrainingSet.of(_baseline(name, candidates, data.valid, condense.ratio, options))
         curve_sets = _curve_sets(params, condense, candidates, data, main, options)
         for name, training_set in sets.items():
             for model in params.models:
@@ -174,10 +175,14 @@ def _baselines(params: EvaluateParams, main: CondensedDataset) -> list[str]:
 
 
 def _baseline(
-    name: str, pool: CandidatePool, valid: Interactions, budget: Budget, options: RunOptions
+    name: str, pool: CandidatePool, valid: Interactions, ratio: float, options: RunOptions
 ) -> CondensedDataset:
     entry = lookup(CONDENSERS, name, "evaluate.baselines")
-    return entry.build(entry.config_class()).condense(pool, valid, budget, options.named(name))
+    condenser = entry.build(entry.config_class(**usual_settings(name, ratio)))
+    try:
+        return condenser.condense(pool, valid, Budget.from_ratio(ratio, pool.train), options.named(name))
+    except BudgetError as error:
+        raise BudgetError(f"baseline {name}: {error}; or take {name} out of evaluate.baselines") from None
 
 
 def _popularity_row(split: Split) -> Row:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dconrec_core.data import DATASETS
+from dconrec_core.data.download import file_sha256
 from dconrec_core.data.prepare import prepare
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
@@ -80,10 +81,15 @@ def _teaching(preset: PipelineParams) -> Teaching:
 
 
 def _origin(preset: PipelineParams) -> Settings:
-    """What decides the split beside the seed; not the folder, in which the same files may lie anywhere."""
+    """What decides the split beside the seed; not the folder, in which the same files may lie anywhere.
+
+    Published datasets are what their loaders check them to be. A file of the user's own is known by its content.
+    """
     config = {key: value for key, value in preset.dataset.config.items() if key != "folder"}
+    path = Path(str(config.get("path", "")))
+    content = {"sha256": file_sha256(path)} if preset.dataset.name == "file" and path.is_file() else {}
     return {
-        "dataset": {"name": preset.dataset.name, "config": config},
+        "dataset": {"name": preset.dataset.name, "config": config, **content},
         "prepare": preset.prepare.model_dump(),
         "split": preset.split.model_dump(),
     }

@@ -1,5 +1,7 @@
 """The condensers, by name. A new one is a file here and a line in ``CONDENSERS``; the contract tests pick it up."""
 
+from typing import Any
+
 from dconrec_core.condensation.auto import Auto, AutoConfig
 from dconrec_core.condensation.base import Condenser
 from dconrec_core.condensation.baselines import (
@@ -22,7 +24,7 @@ from dconrec_core.condensation.synthetic_users import (
     SyntheticUsers,
     SyntheticUsersConfig,
 )
-from dconrec_core.registry import Entry
+from dconrec_core.registry import Entry, lookup
 
 CONDENSERS: dict[str, Entry[Condenser]] = {
     "auto": Entry(AutoConfig, Auto),
@@ -45,4 +47,14 @@ CONDENSERS: dict[str, Entry[Condenser]] = {
     "gradient-matching": Entry(GradientMatchingConfig, GradientMatching),
 }
 
-__all__ = ["CONDENSERS", "Condenser"]
+TAIL_RATIO = 0.25
+"""Below it a kept tail is more than the budget."""
+
+
+def usual_settings(condenser: str, ratio: float) -> dict[str, Any]:
+    """What departs from a condenser's defaults at ``ratio`` where nobody says: no tail is kept below a quarter."""
+    takes = "tail_threshold" in lookup(CONDENSERS, condenser, "condenser").config_class.model_fields
+    return {"tail_threshold": 0} if takes and ratio < TAIL_RATIO else {}
+
+
+__all__ = ["CONDENSERS", "Condenser", "usual_settings"]

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -193,7 +194,7 @@ def read_columns(config: TableConfig, wanted: Sequence[str]) -> pd.DataFrame:
             _require(path, pq.read_schema(path).names, wanted)
             return _frame(pq.read_table(path, columns=wanted))
         return _read_text(config, wanted)
-    except (pa.ArrowException, ValueError, LookupError, EOFError, OSError) as error:
+    except (pa.ArrowException, pd.errors.ParserWarning, ValueError, LookupError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(f"{path} cannot be read: {_way_out(error)}") from None
@@ -207,10 +208,13 @@ def _read_text(config: TableConfig, wanted: list[str]) -> pd.DataFrame:
     columns = config.names or _header(config, separator, wanted)
     _require(path, columns, wanted)
     if len(separator.encode()) > 1:  # slow, but the only reader of such files
-        frame = pd.read_csv(
-            path, sep=re.escape(separator), engine="python", header=None, names=columns, dtype="str",
-            skiprows=0 if config.names else 1, encoding=config.encoding, na_values=MISSING, keep_default_na=False,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a field too many would only be dropped
+            frame = pd.read_csv(
+                path, sep=re.escape(separator), engine="python", header=None, names=columns, index_col=False,
+                dtype="str", skiprows=0 if config.names else 1, encoding=config.encoding, na_values=MISSING,
+                keep_default_na=False,
+            )  # fmt: skip
         return frame[wanted]
     table = pc.read_csv(
         path,
@@ -269,6 +273,8 @@ def _way_out(error: Exception) -> str:
         return "it is not text in the encoding set; set dataset.config.encoding, for instance latin-1"
     if isinstance(error, LookupError):
         return f"{text}; set dataset.config.encoding to one that exists, for instance utf-8 or latin-1"
+    if isinstance(error, pd.errors.ParserWarning):
+        return "its lines have more fields than there are names; give dataset.config.names one for every field"
     if "columns, got" in text or "fields in line" in text:
         return f"{text[:160]}; its lines have different numbers of fields: check dataset.config.separator and that line"
     return text[:200]

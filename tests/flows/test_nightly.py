@@ -101,3 +101,13 @@ def test_a_failed_check_stops_before_the_pipeline(night):
     state = night.module.nightly(increment="new.csv", changes=changes, return_state=True)
     assert state.name == "Stopped"
     assert night.asked == []
+
+
+def test_a_file_that_ingest_would_not_notice_is_not_appended_to(night, tmp_path):
+    (tmp_path / "ratings.csv").write_text("user_id,item_id\n1,2\n")
+    changes = {"split.strategy": "temporal", "dataset": {"name": "file", "config": {"path": "ratings.csv"}}}
+    state = night.module.nightly(increment="new.csv", changes=changes, return_state=True)
+    assert state.name == "Stopped"
+    assert "move it and set dataset.config.path: data/input/ratings.csv" in state.message
+    assert (tmp_path / "ratings.csv").read_text() == "user_id,item_id\n1,2\n"
+    assert night.asked == []

@@ -14,7 +14,7 @@ from flows.params import read_params
 from tasks import comparison
 from tasks.comparison import Cell, Comparison, Once, References, Teaching
 from tasks.grid import cells, cheapest_first
-from tasks.params import CompareParams, PipelineParams
+from tasks.params import CompareParams, Component, PipelineParams
 from tasks.results_file import Results
 
 TEACHING = Teaching(settings={"regularization": [100.0]}, pseudo_ratio=0.3, min_pseudo=5)
@@ -99,6 +99,25 @@ def test_a_kept_tail_is_not_asked_for_below_a_quarter():
     assert "tail_threshold" not in cell(condenser="dconrec-paper").condenser_settings
     settings = cell(condenser="dconrec-paper", ratio=0.05, condensing={"tail_threshold": 2}).condenser_settings
     assert settings["tail_threshold"] == 2
+
+
+def test_a_users_own_file_is_known_by_what_it_holds(tmp_path):
+    file = tmp_path / "ratings.csv"
+    own = Component(name="file", config={"path": str(file)})
+    preset = read_params(ROOT).model_copy(update={"dataset": own})
+    cases = []
+    for text in ("user_id,item_id\n1,2\n", "user_id,item_id\n1,2\n", "user_id,item_id\n1,2\n3,4\n"):
+        file.write_text(text)
+        cases += [one.case for one in cells({"own": preset}, [0.25], ["random"], ["bprmf"], [0])]
+    assert cases[0] == cases[1] != cases[2]
+
+
+def test_full_data_are_represented_by_the_model_that_is_best_on_valid(compare, monkeypatch):
+    rows = {"bprmf": (0.3, 0.1), "lightgcn": (0.2, 0.4)}
+    monkeypatch.setattr(
+        compare, "reference", lambda cell, name, *_: dict(zip(("valid_ndcg@10", "ndcg@10"), rows[name], strict=True))
+    )
+    assert compare.full(cell(beside={"lightgcn": {}, "bprmf": {}}))["ndcg@10"] == 0.1
 
 
 def test_cheapest_first():

@@ -13,7 +13,7 @@ from dconrec_core.condensation.base import make_synthetic
 from dconrec_core.condensation.baselines import BaselineConfig
 from dconrec_core.condensation.dataset import read_condensed, write_condensed
 from dconrec_core.data.io import read_pool, write_interactions
-from dconrec_core.errors import ConfigError, DataError
+from dconrec_core.errors import BudgetError, ConfigError, DataError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.models.popularity import popularity_scores
@@ -332,6 +332,22 @@ def test_no_ratios_no_curve(tmp_path: Path, planted_split: Split) -> None:
     curve = pd.read_csv(run(tmp_path, planted_split, params).ratio_curve)
     assert curve.columns.tolist() == RATIO_COLUMNS
     assert curve.empty
+
+
+def test_a_baseline_keeps_no_tail_that_the_budget_cannot_hold(tmp_path: Path, planted_split: Split) -> None:
+    """Every user has eight interactions, so by default all are tail; a quarter of them is too little for it."""
+    files, condense = Workspace(tmp_path), CondenseParams(name="random-users", ratio=0.2)
+    write_split_folder(files, planted_split)
+    run_pretrain(files)
+    run_augment(files)
+    run_condense(files, condense)
+    params = EvaluateParams(models={"ease": {}}, baselines=["dconrec-paper"], seeds=[0], trials=1)
+    evaluate(params, condense, files, OPTIONS)
+    rows = json.loads(files.evaluation.read_text())["rows"]
+    assert "dconrec-paper" in {row["training_set"] for row in rows}
+    run_condense(files, condense := CondenseParams(name="random-users", ratio=0.3))
+    with pytest.raises(BudgetError, match=r"^baseline dconrec-paper: .*; or take dconrec-paper out of evaluate"):
+        evaluate(params, condense, files, OPTIONS)
 
 
 def test_altered_condensed_dataset_is_not_evaluated(tmp_path: Path, planted_split: Split) -> None:

@@ -131,7 +131,7 @@ bench-speed: env peers ## our engines beside RecBole and implicit, on the files 
 bench-scale: env ## time and memory at ML-20M's size (minutes)
 	@$(BIN)/python -m benchmarks.scale
 
-bench-select: env ## choosing on 0.5 % and 5 % of MovieLens-1M beside choosing on all of it, on the files in DATA (hours)
+bench-select: env ## choosing on 0.5 % and 5 % of two MovieLens beside choosing on all of them, on the files in DATA (hours)
 	@$(BIN)/python -m benchmarks.selection --data $(DATA)
 
 bench-faults: env ## kills, full disks, lost servers, damaged inputs: break the pipeline and start it again (an hour)

@@ -1,4 +1,4 @@
-"""The tracker: one MLflow store, initialised once, written in batches. Only it and register import MLflow."""
+"""The tracker: one MLflow store, initialised once, written in batches."""
 
 import logging
 import warnings

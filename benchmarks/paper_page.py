@@ -195,7 +195,8 @@ def times(rows: Rows) -> str:
         "break-even",
     ]
     how = (
-        "Medians over seeds, one thread, training until the best validation epoch; break-even: trainings after which "
+        "Medians over seeds, one thread, training until the best validation epoch, each training timed once; "
+        "break-even: trainings after which "
         "teacher and condensation are paid for, (teacher + condensing) / (full data − condensed)"
     )
     return f"{markdown(heads, lines, 2)}\n\n{how} (`{COMMAND}`)."

@@ -189,7 +189,8 @@ def test_unreadable_parquet_gzip_and_long_separators_are_one_line(tmp_path: Path
 @pytest.mark.parametrize("separator", ["|", "::"])
 def test_a_field_without_a_name_shifts_no_column(tmp_path: Path, separator: str):
     path = written(tmp_path, "7,1193,5,978300760\n8,661,3,978302109\n".replace(",", separator), "r.dat")
-    with pytest.raises(DataError, match=r"r\.dat cannot be read: .*(Expected 3 columns, got 4|more fields than there are names)"):
+    said = r"r\.dat cannot be read: .*(Expected 3 columns, got 4|more fields than there are names)"
+    with pytest.raises(DataError, match=said):
         load(path, separator=separator, names=["user_id", "item_id", "stars"])
     named = load(path, separator=separator, names=["user_id", "item_id", "stars", "time"], rating="stars").frame
     assert named["user_id"].tolist() == [7, 8]

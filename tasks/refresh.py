@@ -197,9 +197,10 @@ class Increments:
         write_json(self.path, self.entries)
 
     def finished(self, sha256: str) -> bool:
-        """Whether an increment is in the file; one that was announced and never arrived is forgotten."""
-        if self.entries and self.entries[-1]["before"] == file_sha256(self.file):
-            self.entries.pop()
+        """Whether an increment is in the file; those that never arrived and those of later versions are forgotten."""
+        befores = [entry["before"] for entry in self.entries]
+        if (present := file_sha256(self.file)) in befores:
+            del self.entries[befores.index(present) :]
         return any(entry["sha256"] == sha256 for entry in self.entries)
 
 

@@ -52,6 +52,20 @@ def test_one_that_was_announced_but_never_arrived_is_appended(home):
     assert len(pd.read_csv("ratings.csv")) == 2060
 
 
+@pytest.mark.parametrize("back", [1, 2, 3])
+def test_after_going_back_to_an_older_version_what_came_later_is_appended_again(home, back):
+    file, increments = home[1].root / "ratings.csv", [table(60, seed=seed) for seed in (1, 2, 3)]
+    versions = []
+    for increment in increments:
+        versions.append(file.read_bytes())
+        assert grow(home, increment)
+    newest = file.read_bytes()
+    file.write_bytes(versions[-back])  # as `dvc checkout` does; the list of increments is beside it, and not DVC's
+    assert [grow(home, increment) for increment in increments] == [number >= 3 - back for number in range(3)]
+    assert file.read_bytes() == newest
+    assert len(json.loads((home[1].root / "ratings.csv.increments.json").read_text())) == 3
+
+
 @pytest.mark.parametrize(
     ("frame", "word"),
     [

@@ -29,6 +29,7 @@ from flows.hooks import remember_failure
 from flows.params import check_names, dump_value, read_params
 from flows.states import STOPPED, failed
 from tasks.versioning import Versions
+from tasks.warm import CHAMPIONS
 
 TRACKED = {"README.md"}
 """Of ``data/input``: Git brings it into every copy."""
@@ -57,10 +58,13 @@ def backfill(
         ratios: Values of `condense.ratio`; none for that of params.yaml.
         seeds: Values of `seed`; none for that of params.yaml.
         condensers: Values of `condense.name`; none for that of params.yaml.
-        changes: Further keys of params.yaml, for every run, for instance `{"dataset.name": "ml-1m"}`.
+        changes: Further keys of params.yaml, for every run, for instance `{"dataset.name": "ml-1m"}`. Every run starts
+            anew, also where `nightly` has left a `condense.start`, unless that is among them.
     """
     try:
-        runs = combinations({"condense.ratio": ratios, "seed": seeds, "condense.name": condensers}, changes or {})
+        anew: Changes = {} if read_params(Path()).condense.start is None else {"condense.start": None}
+        lists = {"condense.ratio": ratios, "seed": seeds, "condense.name": condensers}
+        runs = combinations(lists, {**anew, **(changes or {})})
         for run in runs:  # before the first one costs anything
             check_names(read_params(Path(), run))
         rows, problems = [], []
@@ -102,6 +106,9 @@ def run_experiment(name: str, changes: Changes) -> None:
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--force", "--name", name]
     for path in sorted(INPUT.iterdir()) if INPUT.is_dir() else []:
         command += ["--copy-paths", str(path)] if path.name not in TRACKED else []
+    start = read_params(Path(), changes).condense.start
+    if start is not None and (CHAMPIONS / start).is_dir():
+        command += ["--copy-paths", str(CHAMPIONS / start)]
     for key, value in changes.items():
         command += ["--set-param", f"{key}={dump_value(value)}"]
     last = ""

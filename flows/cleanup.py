@@ -1,7 +1,7 @@
 """``python -m flows.cleanup [--keep N] [--yes]``: list what old runs left and nothing needs; ``--yes`` removes it.
 
-Never touched: what ``dvc.lock``, the last N commits, tags and experiments need; versions with an alias or the tag
-``keep``, and their runs; downloads; anything on a DVC remote.
+Never touched: what ``dvc.lock``, the last N commits, tags and experiments need; the last N champions and versions with
+an alias or the tag ``keep``, and their runs; downloads; anything on a DVC remote.
 """
 
 import argparse

@@ -5,20 +5,24 @@ import re
 import shutil
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 TEMPORARY = re.compile(r"^\..+\.tmp-(\d+)")
 """As ``dconrec_core.atomic`` names them: ``.NAME.tmp-PID``, and what stands behind that."""
 PLACES = ("data", "data/cache", "data/checkpoints", "results", "results/timings", "mlflow", ".dvc/tmp", ".")
-DOWNLOADS = "data/cache/.pip-*"
+PIP = ".pip-"
+"""As ``dconrec_core.data.download`` names folders of pip: ``.NAME.pip-RANDOM``; it holds ``.NAME.lock`` meanwhile."""
+DOWNLOADS = f"data/cache/.*{PIP}*"
 
 
 def leftovers(root: Path) -> list[Path]:
-    """Temporary files and folders whose process has ended. A running one's are left alone."""
+    """Temporary files and folders whose process has ended. A running one's are left alone, downloads included."""
     found = [path for place in PLACES for path in (root / place).glob(".*.tmp-*") if _is_left(path)]
-    return sorted([*found, *root.glob(DOWNLOADS)])
+    return sorted([*found, *(path for path in root.glob(DOWNLOADS) if not _is_fetched(path))])
 
 
 def sweep(root: Path) -> list[Path]:
-    """Remove them; whoever calls it holds the folder, so that no download is under way.
+    """Remove them.
 
     Returns:
         What was removed.
@@ -30,6 +34,17 @@ def sweep(root: Path) -> list[Path]:
         else:
             path.unlink(missing_ok=True)
     return found
+
+
+def _is_fetched(folder: Path) -> bool:
+    lock = folder.with_name(f"{folder.name.rpartition(PIP)[0]}.lock")
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def _is_left(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,7 +79,7 @@ class Registry:
             The version that was champion, and the one that is.
 
         Raises:
-            DataError: There is none, or none was before it.
+            DataError: There is none, none was before it, or that one is gone; nothing is written then.
         """
         present = self.champion()
         if present is None:
@@ -89,6 +90,12 @@ class Registry:
                 f"version {present.version} of {self.name} is its first champion; there is nothing to go back to"
             )
         was = str(present.version)
+        if self._found(lambda: self.tracker.client.get_model_version(self.name, before)) is None:
+            raise DataError(
+                f"version {before} of {self.name}, champion before version {was}, is gone from MLflow at "
+                f"{self.tracker.uri}; version {was} stays champion: give another one the alias {CHAMPION} in MLflow's "
+                "page, or run the pipeline again"
+            )
         self.decide(was, "rolled back", f"{reason} (back to version {before})", by)
         self.decide(before, "restored", f"{reason} (version {was} rolled back)", by)
         self._point(before)
@@ -130,8 +137,11 @@ class Registry:
 
     def by_alias(self, alias: str) -> ModelVersion | None:
         """The version an alias points to; None where there is none."""
+        return self._found(lambda: self.tracker.client.get_model_version_by_alias(self.name, alias))
+
+    def _found(self, ask: Callable[[], ModelVersion]) -> ModelVersion | None:
         try:
-            return self.tracker.client.get_model_version_by_alias(self.name, alias)
+            return ask()
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None

@@ -145,10 +145,12 @@ def append(dataset: Component, params: RefreshParams, checks: ChecksParams, incr
     read = FileDataset(config.model_copy(update={"path": increment})).load(files.cache, RunOptions())
     fresh = read.frame
     drift = Drift.between(before, fresh)
+    if config.names is not None:
+        _refuse_header(config, before, fresh, increment)
     outcomes = judge(str(increment), pd.DataFrame([vars(drift)]).astype("float64"), drift_suite(params))
     sift(str(increment), fresh, read.rating_range, max(checks.max_quarantined, 1 / len(fresh)))
     with atomic_file(config.path) as temporary:
-        _join(config.path, increment, temporary)
+        _join(config, increment, temporary)
         log.add(
             {
                 "increment": str(increment),
@@ -197,9 +199,10 @@ class Increments:
         write_json(self.path, self.entries)
 
     def finished(self, sha256: str) -> bool:
-        """Whether an increment is in the file; one that was announced and never arrived is forgotten."""
-        if self.entries and self.entries[-1]["before"] == file_sha256(self.file):
-            self.entries.pop()
+        """Whether an increment is in the file; those that never arrived and those of later versions are forgotten."""
+        befores = [entry["before"] for entry in self.entries]
+        if (present := file_sha256(self.file)) in befores:
+            del self.entries[befores.index(present) :]
         return any(entry["sha256"] == sha256 for entry in self.entries)
 
 
@@ -222,7 +225,20 @@ def _sha256(increment: Path) -> str:
     return file_sha256(increment)
 
 
-def _join(path: Path, increment: Path, out: Path) -> None:
+def _refuse_header(config: FileConfig, before: pd.DataFrame, fresh: pd.DataFrame, increment: Path) -> None:
+    """Where ``names`` are set a header would become a row: its ids are those names, or no numbers like the rest."""
+    for column in (USER, ITEM):
+        name, are_numbers = config.columns[column], pd.api.types.is_integer_dtype(before[column])
+        for first in fresh[column].head(1).dropna().astype(str):
+            if first == name or (are_numbers and not first.removeprefix("-").isdigit()):
+                raise DataError(
+                    f"{increment} begins with a header line ({name} is {first!r}), which {config.path} has not "
+                    "(dataset.config.names); remove it, or set dataset.config.text_ids: true where it is a row"
+                )
+
+
+def _join(config: FileConfig, increment: Path, out: Path) -> None:
+    path = config.path
     if path.suffix.lower() in PARQUET:
         old = pq.read_table(path)
         try:
@@ -232,15 +248,13 @@ def _join(path: Path, increment: Path, out: Path) -> None:
         pq.write_table(pa.concat_tables([old, fresh]), out)
         return
     old_bytes, lines = path.read_bytes(), increment.read_bytes()
-    header, _, _ = old_bytes.partition(b"\n")
-    first, _, rest = lines.partition(b"\n")
-    if first.strip() == header.strip():
-        lines = rest
-    elif not _headless(header, first):
-        raise DataError(f"{increment} begins with another header than {path}; give both the same columns in one order")
+    if config.names is None:
+        header, _, _ = old_bytes.partition(b"\n")
+        first, _, rows = lines.partition(b"\n")
+        if first.strip() != header.strip():
+            raise DataError(
+                f"{increment} begins with another header than {path}; give both the same columns in one order, or set "
+                "dataset.config.names where neither has a header"
+            )
+        lines = rows
     out.write_bytes(old_bytes + (b"" if old_bytes.endswith(b"\n") or not old_bytes else b"\n") + lines)
-
-
-def _headless(header: bytes, first: bytes) -> bool:
-    """Whether neither file has a header: both first lines begin with a digit (``dataset.config.names`` is set)."""
-    return header[:1].isdigit() and first[:1].isdigit()

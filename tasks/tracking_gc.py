@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
@@ -12,8 +12,9 @@ from urllib.parse import urlparse
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
+from tasks.model_registry import BEFORE, CHAMPION
 from tasks.retention import Unneeded, size_of
 from tasks.tracking import TrackingError, told
 from tasks.tracking_store import SQLITE
@@ -80,7 +81,8 @@ class OldRuns:
 def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
     """Versions beyond the last ``keep`` of each registered model, and runs beyond the last ``keep`` of each experiment.
 
-    A version with an alias or the tag ``keep`` stays, and so does the run that a version which stays came from.
+    A version with an alias or the tag ``keep`` stays, so do the last ``keep`` champions (two at least), and so does the
+    run that a version which stays came from.
 
     Args:
         uri: The store; a SQLite file that does not exist has none.
@@ -101,7 +103,7 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
         for model in client.search_registered_models():
             versions = client.search_model_versions(f"name = '{model.name}'", max_results=PAGE)
             newest_first = sorted(versions, key=lambda version: int(version.version), reverse=True)
-            chosen = {str(number) for number in model.aliases.values()}
+            chosen = {str(number) for number in model.aliases.values()} | _champions(model, versions, keep)
             for place, version in enumerate(newest_first):
                 is_ours = version.run_id in runs
                 if not is_ours or place < keep or str(version.version) in chosen or KEEP_TAG in version.tags:
@@ -120,6 +122,17 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
         if found.runs:
             models = client.search_logged_models(ids, max_results=PAGE)
             found.models = [model.model_id for model in models if model.source_run_id in gone]
+    return found
+
+
+def _champions(model: RegisteredModel, versions: Sequence[ModelVersion], keep: int) -> set[str]:
+    """The present champion and those that rollbacks would go to, ``keep`` in all but always one to go back to."""
+    before = {str(version.version): version.tags.get(BEFORE, "") for version in versions}
+    found: set[str] = set()
+    number = str(model.aliases.get(CHAMPION, ""))
+    while number in before and number not in found and len(found) < max(keep, 2):
+        found.add(number)
+        number = before[number]
     return found
 
 

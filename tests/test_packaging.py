@@ -50,7 +50,7 @@ def test_pins_name_no_build_and_no_place():
 
 def test_the_core_needs_no_orchestrator_tracker_or_validator():
     core = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
-    assert core == {"numba", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch"}
+    assert core == {"filelock", "numba", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch"}
 
 
 def test_every_target_of_the_readme_exists():

@@ -17,6 +17,8 @@ from typing import IO, Protocol
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from filelock import FileLock
+
 from dconrec_core.errors import DataError
 from dconrec_core.options import EpochCallback, EpochEvent, ignore_epochs
 
@@ -129,7 +131,7 @@ class WheelSource:
     def fetch(self, target: Path, on_mebibyte: EpochCallback) -> None:
         """Let pip download into a temporary folder beside ``target``."""
         quick = ("--disable-pip-version-check", "--retries=1", f"--timeout={TIMEOUT_SECONDS}")
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pip-") as folder:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{self.name}.pip-") as folder:
             command = [sys.executable, "-m", "pip", *self.command, *quick, "--dest", folder]
             try:
                 done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False)
@@ -144,6 +146,8 @@ class WheelSource:
 def fetch_first(sources: Sequence[Source], cache: Path, on_mebibyte: EpochCallback = ignore_epochs) -> tuple[int, Path]:
     """The first source that can be had: from the cache, else from the network, in the order given.
 
+    Whoever asks for a file that another thread or process fetches waits, and takes it from the cache.
+
     Args:
         sources: Places of the same content, the best first.
         cache: Folder that keeps what was fetched.
@@ -157,18 +161,14 @@ def fetch_first(sources: Sequence[Source], cache: Path, on_mebibyte: EpochCallba
         OSError: The cache cannot be written.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    for place, source in enumerate(sources):
-        if (cache / source.name).is_file() and file_sha256(cache / source.name) == source.sha256:
-            return place, cache / source.name
+    if found := _cached(sources, cache):
+        return found
     problems: list[str] = []
     failure: OSError | None = None
     for place, source in enumerate(sources):
-        arrived = cache / f"{source.name}.new"
         try:
-            source.fetch(arrived, on_mebibyte)
-            if (found := file_sha256(arrived)) != source.sha256:
-                raise DataError(f"its sha256 is {found}, expected {source.sha256}")
-            return place, arrived.replace(cache / source.name)
+            with FileLock(cache / f".{source.name}.lock"):
+                return _cached(sources, cache) or (place, _fetched(source, cache, on_mebibyte))
         except OSError as error:
             if error.errno in LOCAL_ERRORS:
                 error.filename = error.filename or str(cache / source.name)
@@ -177,10 +177,26 @@ def fetch_first(sources: Sequence[Source], cache: Path, on_mebibyte: EpochCallba
             problems.append(f"{source.name}: {_reason(error)}")
         except DataError as error:
             problems.append(f"{source.name}: {error}")
-        finally:
-            arrived.unlink(missing_ok=True)
     ways = " or ".join(f"{s.manual} to {cache / s.name} (sha256 {s.sha256})" for s in sources)
     raise DataError(f"no source answered ({'; '.join(problems)}); by hand: {ways}, then run again") from failure
+
+
+def _cached(sources: Sequence[Source], cache: Path) -> tuple[int, Path] | None:
+    for place, source in enumerate(sources):
+        if (cache / source.name).is_file() and file_sha256(cache / source.name) == source.sha256:
+            return place, cache / source.name
+    return None
+
+
+def _fetched(source: Source, cache: Path, on_mebibyte: EpochCallback) -> Path:
+    arrived = cache / f"{source.name}.new"
+    try:
+        source.fetch(arrived, on_mebibyte)
+        if (found := file_sha256(arrived)) != source.sha256:
+            raise DataError(f"its sha256 is {found}, expected {source.sha256}")
+        return arrived.replace(cache / source.name)
+    finally:
+        arrived.unlink(missing_ok=True)
 
 
 def file_sha256(path: Path) -> str:

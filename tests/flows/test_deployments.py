@@ -187,10 +187,14 @@ def test_status_lists_deployments_and_what_waits(client, deployed):
 
 STAGE = """
 import json, pathlib, re
-ratio = float(re.search("^  ratio: ([0-9.]+)", pathlib.Path("params.yaml").read_text(), re.M)[1])
+params = pathlib.Path("params.yaml").read_text()
+ratio = float(re.search("^  ratio: ([0-9.]+)", params, re.M)[1])
+start = re.search("^  start: ([0-9a-f]{64})$", params, re.M)
+assert start is None or pathlib.Path("data/champions", start[1], "card.json").is_file(), "nothing to start from"
 assert ratio < 0.5, "ratio too large for this stage"
 assert pathlib.Path("data/input/ratings.csv").is_file()
-pathlib.Path("metrics.json").write_text(json.dumps({"bprmf": {"condensed": {"ndcg@10": ratio}}, "popularity": {}}))
+condensed = {"ndcg@10": ratio, "quality": 0.9 if start else 0.8}
+pathlib.Path("metrics.json").write_text(json.dumps({"bprmf": {"condensed": condensed}, "popularity": {}}))
 """
 
 
@@ -227,6 +231,24 @@ def test_backfill_runs_every_combination_in_a_copy_and_goes_on_after_a_failure(c
     assert (one_stage / "params.yaml").read_bytes() == before
     assert git(one_stage, "status", "--porcelain") == ""
     assert not (one_stage / "metrics.json").exists()
+
+
+def test_backfill_starts_anew_after_a_warm_night_unless_it_is_told_where_from(client, one_stage):
+    from flows.backfill import backfill
+    from flows.params import write_changes
+
+    champion = "0123456789abcdef" * 4
+    write_changes(one_stage, {"condense.start": champion})  # as nightly does
+    commit(one_stage, "a warm night")
+    (one_stage / "data/champions" / champion).mkdir(parents=True)
+    (one_stage / "data/champions" / champion / "card.json").touch()
+    before = (one_stage / "params.yaml").read_bytes()
+    for ratio, changes, quality in (0.3, {}, 0.8), (0.4, {"condense.start": champion}, 0.9):
+        state = backfill(ratios=[ratio], changes=changes, return_state=True)
+        assert state.is_completed(), state.message
+        (table,) = [one for one in client.read_artifacts() if one.key == "backfill" and f": {ratio}" in str(one.data)]
+        assert f'"quality": {quality}' in table.data
+    assert (one_stage / "params.yaml").read_bytes() == before
 
 
 def test_backfill_checks_every_combination_before_the_first_one_runs(prefect_server, one_stage):

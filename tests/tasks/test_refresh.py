@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -52,6 +53,20 @@ def test_one_that_was_announced_but_never_arrived_is_appended(home):
     assert len(pd.read_csv("ratings.csv")) == 2060
 
 
+@pytest.mark.parametrize("back", [1, 2, 3])
+def test_after_going_back_to_an_older_version_what_came_later_is_appended_again(home, back):
+    file, increments = home[1].root / "ratings.csv", [table(60, seed=seed) for seed in (1, 2, 3)]
+    versions = []
+    for increment in increments:
+        versions.append(file.read_bytes())
+        assert grow(home, increment)
+    newest = file.read_bytes()
+    file.write_bytes(versions[-back])  # as `dvc checkout` does; the list of increments is beside it, and not DVC's
+    assert [grow(home, increment) for increment in increments] == [number >= 3 - back for number in range(3)]
+    assert file.read_bytes() == newest
+    assert len(json.loads((home[1].root / "ratings.csv.increments.json").read_text())) == 3
+
+
 @pytest.mark.parametrize(
     ("frame", "word"),
     [
@@ -91,6 +106,43 @@ def test_other_columns_and_datasets_that_do_not_grow_are_named(home):
         append(Component(name="ml-100k"), RefreshParams(), ChecksParams(), home[1].root / "new.csv", home[1])
     with pytest.raises(DataError, match=r"gone\.csv does not exist"):
         append(home[0], RefreshParams(), ChecksParams(), home[1].root / "gone.csv", home[1])
+
+
+@pytest.fixture
+def headless(home):
+    """Writes the user's file and an increment without headers, and appends it."""
+
+    def grow(before, increment, **config):
+        before.to_csv("ratings.csv", index=False, header=False)
+        (home[1].root / "new.csv").write_text(increment)
+        config = {"path": "ratings.csv", "names": ["who", "what", "rating"], "user": "who", "item": "what", **config}
+        loose = RefreshParams(**dict.fromkeys(("max_new_users", "max_new_items"), 1), max_popularity_shift=100)
+        return append(Component(name="file", config=config), loose, ChecksParams(), home[1].root / "new.csv", home[1])
+
+    return grow
+
+
+@pytest.mark.parametrize("name", ["{}", "user{}", "{:x}f"])  # 7, user7; 1f as well as af
+def test_files_without_a_header_grow_whatever_their_ids_look_like(headless, name):
+    def renamed(frame):
+        return frame.assign(user_id=frame["user_id"].map(name.format), item_id=frame["item_id"].map(name.format))
+
+    before, more = renamed(table(2000)), renamed(table(60, seed=1))
+    increment = pd.concat([before.head(1), more]).to_csv(index=False, header=False)  # its first row is the file's
+    assert headless(before, increment)
+    assert Path("ratings.csv").read_text() == before.to_csv(index=False, header=False) + increment
+
+
+def test_a_header_is_no_row_of_a_file_without_one(headless):
+    numbers, rows = table(2000), table(60, seed=1).to_csv(index=False, header=False)
+    words = numbers.assign(user_id=numbers["user_id"].map("u{}".format), item_id=numbers["item_id"].map("i{}".format))
+    for before, header in (numbers, "userId,movieId,stars"), (words, "who,what,rating"):
+        with pytest.raises(
+            DataError, match=r"new\.csv begins with a header line .*'(userId|who)'.*dataset\.config\.names"
+        ):
+            headless(before, f"{header}\n{rows}")
+        assert Path("ratings.csv").read_text() == before.to_csv(index=False, header=False)
+    assert headless(numbers, "u7,8,4\n" + rows, text_ids=True)
 
 
 def test_new_users_are_those_of_the_latest_increment(home):

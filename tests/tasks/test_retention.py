@@ -6,8 +6,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
+from dconrec_core.errors import DataError
+from tasks.model_registry import Registry
 from tasks.retention import old_checkpoints
 from tasks.tracking import Tracker
 from tasks.tracking_gc import old_runs
@@ -64,21 +66,29 @@ def test_objects_of_the_lock_file_the_last_runs_commits_and_versions_stay(projec
     assert [one.count for one in unneeded_objects(project, 2, {registered})] == [0, 0]
 
 
-@pytest.mark.slow
-def test_versions_with_an_alias_or_a_tag_stay_with_their_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    uri = f"{SQLITE}{tmp_path / 'mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    tracker = Tracker.open("ours", tmp_path)
-    Tracker.open("another's", tmp_path)
-    client: MlflowClient = tracker.client
-    client.create_registered_model("set")
-    (tmp_path / "file.json").write_text(json.dumps("x" * 1000))
-    for number in range(1, 7):
+@pytest.fixture
+def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{SQLITE}{tmp_path / 'mlflow.db'}")
+    return Tracker.open("ours", tmp_path)
+
+
+def register_nights(tracker: Tracker, folder: Path, count: int) -> None:
+    """As many runs, each with a nested one and a version of the model ``set``."""
+    tracker.client.create_registered_model("set")
+    (folder / "file.json").write_text(json.dumps("x" * 1000))
+    for number in range(1, count + 1):
         with tracker.run(f"night {number}") as run:
-            run.artifacts(tmp_path / "file.json")
+            run.artifacts(folder / "file.json")
             with tracker.run(f"model of night {number}", parent=run) as nested:
                 nested.metrics({"ndcg": 0.5})
-        client.create_model_version("set", f"runs:/{run.id}/x", run.id, tags={"dvc.hash": f"hash {number}"})
+        tracker.client.create_model_version("set", f"runs:/{run.id}/x", run.id, tags={"dvc.hash": f"hash {number}"})
+
+
+@pytest.mark.slow
+def test_versions_with_an_alias_or_a_tag_stay_with_their_runs(tmp_path: Path, tracker: Tracker):
+    uri, client = tracker.uri, tracker.client
+    Tracker.open("another's", tmp_path)
+    register_nights(tracker, tmp_path, 6)
     client.set_registered_model_alias("set", "champion", "1")
     client.set_model_version_tag("set", "2", "keep", "for the paper")
     assert old_runs(uri, ["another's", "nobody's"], 1).runs == []
@@ -97,6 +107,32 @@ def test_versions_with_an_alias_or_a_tag_stay_with_their_runs(tmp_path: Path, mo
         assert database.execute("SELECT COUNT(*) FROM metrics").fetchone() == (4,)
     again = old_runs(uri, ["ours"], 2)
     assert (again.runs, again.versions) == ([], [])
+
+
+def numbers(versions: list[ModelVersion]) -> list[int]:
+    return sorted(int(version.version) for version in versions)
+
+
+@pytest.mark.slow
+def test_rollback_finds_the_champion_before_after_many_rejected_nights(tmp_path: Path, tracker: Tracker):
+    register_nights(tracker, tmp_path, 8)
+    registry = Registry(tracker, "set")
+    for version in "123":
+        registry.promote(version, "better", "gate")
+    for version in "45678":
+        registry.decide(version, "rejected", "worse", "gate")
+    gone = {keep: numbers(old_runs(tracker.uri, ["ours"], keep).versions) for keep in (1, 2, 3)}
+    assert gone == {1: [1, 4, 5, 6, 7], 2: [1, 4, 5, 6], 3: [4, 5]}
+    found = old_runs(tracker.uri, ["ours"], 1)
+    assert found.kept_hashes == {"hash 2", "hash 3", "hash 8"}
+    found.remove()
+    assert registry.rollback("clicks fell") == ("3", "2")
+    before = tracker.client.get_model_version("set", "2")
+    with pytest.raises(DataError, match=r"version 1 of set, champion before version 2, is gone .* 2 stays champion"):
+        registry.rollback("clicks fell again")
+    after = tracker.client.get_model_version("set", "2")
+    assert (after.tags, after.description) == (before.tags, before.description)
+    assert str(registry.champion().version) == "2"
 
 
 def test_a_store_that_was_never_made_has_nothing(tmp_path: Path):

@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +32,7 @@ class Server:
 
     url: str = ""
     break_after: int | None = None
+    pause: float = 0.0
     ranges: bool = True
     ranges_asked: list[str | None] = field(default_factory=list)
 
@@ -51,6 +54,7 @@ def server() -> Iterator[Server]:
                 self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
             self.send_header("Content-Length", str(len(CONTENT) - start))
             self.end_headers()
+            time.sleep(state.pause)
             end = len(CONTENT) if state.break_after is None else start + state.break_after
             self.wfile.write(CONTENT[start:end])
 
@@ -73,7 +77,7 @@ def test_download_is_checked_kept_and_not_repeated(tmp_path: Path, server: Serve
     assert [(event.epoch, event.total) for event in heard][-1] == (3, 3)
     fetch_first([source], tmp_path / "cache")
     assert len(server.ranges_asked) == 1
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["file.zip"]
+    assert [path.name for path in (tmp_path / "cache").glob("[!.]*")] == ["file.zip"]
 
 
 def test_a_broken_download_is_gone_on_with(tmp_path: Path, server: Server):
@@ -86,6 +90,30 @@ def test_a_broken_download_is_gone_on_with(tmp_path: Path, server: Server):
     fetch_first([source], tmp_path)
     assert server.ranges_asked == [None, "bytes=1000000-"]
     assert file_sha256(tmp_path / "file.zip") == SHA256
+
+
+def test_what_many_want_at_once_is_downloaded_once(tmp_path: Path, server: Server):
+    server.pause = 0.3
+    dead = HttpSource("http://127.0.0.1:9/none", "dead.zip", SHA256)
+    sources = [dead, HttpSource(server.url, "file.zip", SHA256)]
+    with ThreadPoolExecutor(4) as pool:
+        places = list(pool.map(lambda _: fetch_first(sources, tmp_path), range(4)))
+    assert places == [(1, tmp_path / "file.zip")] * 4
+    assert (tmp_path / "file.zip").read_bytes() == CONTENT
+    assert server.ranges_asked == [None]
+
+
+def test_who_waited_for_a_download_that_broke_off_goes_on_with_it(tmp_path: Path, server: Server):
+    server.pause, server.break_after = 0.3, 1_500_000
+    source = HttpSource(server.url, "file.zip", SHA256)
+    with ThreadPoolExecutor(2) as pool:
+        ended = [pool.submit(fetch_first, [source], tmp_path) for _ in range(2)]
+        failed = [one.exception() for one in ended if one.exception()]
+    assert [str(one).split(";")[0] for one in failed] == [
+        "no source answered (file.zip: it broke off after 1500000 of 2560000 bytes"
+    ]
+    assert server.ranges_asked == [None, "bytes=1500000-"]
+    assert (tmp_path / "file.zip").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -167,7 +195,7 @@ def test_pip_is_asked_for_exactly_one_wheel(tmp_path: Path, monkeypatch: pytest.
     fetch_first([wheel("thing.whl", CONTENT)], tmp_path)
     assert asked[0][:3] == [sys.executable, "-m", "pip"]
     assert {"download", "--no-deps", "--only-binary=:all:", "thing==1.0"} <= set(asked[0])
-    assert [path.name for path in tmp_path.iterdir()] == ["thing.whl"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["thing.whl"]
 
 
 def test_pip_that_fails_is_quoted_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,6 +10,7 @@ _jit = numba.njit(cache=True, nogil=True)
 _fast_jit = numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
 _inline_jit = numba.njit(cache=True, nogil=True, inline="always")
 
+INSERTED, SHORT = 256, 64  # so few items, or so short a ranking, are ordered by inserting
 UNRANKED = -32768  # the least key, that of NaN with the sign bit set
 
 
@@ -69,8 +70,12 @@ def _insert(item, score, ranked, values, filled):
 
 @_jit
 def _order(items, scores, values, ranked):
-    """Fill ``ranked`` with the best of ``items`` by ``scores``, ties by the lower id."""
-    if len(items) <= 256:  # inserting is the faster way to order a few
+    """Fill ``ranked`` with the best of ``items`` by ``scores``, ties by the lower id.
+
+    Nearly all of many items are turned away at the first look, also where all tie, as for a user that a model has
+    nothing of; so sorting pays for long rankings alone.
+    """
+    if len(items) <= INSERTED or len(ranked) <= SHORT:
         filled = 0
         for place in range(len(items)):
             filled = _insert(items[place], scores[place], ranked, values, filled)

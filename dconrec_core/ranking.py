@@ -2,14 +2,15 @@
 
 import warnings
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from dconrec_core.top_k import top_k, top_k_of_products
+from dconrec_core.by_length import BLOCK, ByLength
+from dconrec_core.top_k import SHORT, top_k, top_k_of_products
 from dconrec_core.types import FloatArray, IntArray, Interactions
 
 ScoreFunction = Callable[[IntArray], FloatArray]
@@ -59,7 +60,11 @@ class DotProducts:
         """Scores float32 ``[B, n_items]``; by torch, which beats NumPy where the rows are few and the items many."""
         return (torch.from_numpy(self.users[users]) @ torch.from_numpy(self.items).T).numpy()
 
-    def top(self, seen: Interactions, users: IntArray, k: int) -> npt.NDArray[np.int32]:
+    def top_by_length(self, seen: Interactions, users: IntArray, k: int) -> npt.NDArray[np.int32]:
+        """What ``top_k`` finds by the products, up to ties within their rounding, by way of few of them."""
+        return self._by_length.top(self.users[users], seen, users, k)
+
+    def top_filtered(self, seen: Interactions, users: IntArray, k: int) -> npt.NDArray[np.int32]:
         """What ``top_k`` finds by the products, up to ties within their rounding, by way of products in bfloat16."""
         rows = self.users[users]
         error = np.linalg.norm(rows, axis=1) * np.float32(self._longest_item * ROUNDING) + np.float32(1e-30)
@@ -72,7 +77,16 @@ class DotProducts:
     @property
     def is_filtered(self) -> bool:
         """Whether products in bfloat16 are fast here, and are within their bound."""
-        return _multiplies_bfloat16() and self._longest_item * self._longest_user < 1e30
+        return _multiplies_bfloat16() and self.is_bounded
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether no product can be infinite or no number."""
+        return self._longest_item * self._longest_user < 1e30
+
+    @cached_property
+    def _by_length(self) -> ByLength:
+        return ByLength(self.items)
 
     @cached_property
     def _rounded_items(self) -> torch.Tensor:
@@ -104,13 +118,13 @@ def top_items(score: ScoreFunction, seen: Interactions, users: IntArray, k: int)
     Raises:
         MemoryError: Not even a single user's scores fit (``torch.OutOfMemoryError`` on a device).
     """
-    top = _top(score, seen)
-    block, start = max(1, BLOCK_CELLS // seen.n_items), 0
+    top, width = _top(score, seen, k)
+    block, start = max(1, BLOCK_CELLS // width), 0
     ranked = np.empty((len(users), k), dtype=np.int32)
     while start < len(users):
         part = users[start : start + block]
         try:
-            ranked[start : start + block] = top(part, k)
+            ranked[start : start + block] = top(part)
         except (MemoryError, torch.OutOfMemoryError):
             if len(part) == 1:
                 raise
@@ -124,11 +138,13 @@ def top_items(score: ScoreFunction, seen: Interactions, users: IntArray, k: int)
     return ranked
 
 
-def _top(score: ScoreFunction, seen: Interactions) -> Callable[[IntArray, int], npt.NDArray[np.int32]]:
-    """The fastest way to rank a block of users."""
+def _top(score: ScoreFunction, seen: Interactions, k: int) -> tuple[Callable[[IntArray], npt.NDArray[np.int32]], int]:
+    """The fastest way to rank a block of users, and how many scores of each it holds at once."""
     if isinstance(score, DotProducts) and score.is_filtered:
-        return partial(score.top, seen)
-    return lambda users, k: top_k(score(users), seen.indptr, seen.items, users, k)
+        return lambda users: score.top_filtered(seen, users, k), seen.n_items
+    if isinstance(score, DotProducts) and score.is_bounded and 0 < k <= SHORT:
+        return lambda users: score.top_by_length(seen, users, k), min(seen.n_items, BLOCK)
+    return lambda users: top_k(score(users), seen.indptr, seen.items, users, k), seen.n_items
 
 
 def _longest(rows: FloatArray) -> float:

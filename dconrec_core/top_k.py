@@ -55,7 +55,7 @@ def _reached_by(scores, k, best):
 
 
 @_inline_jit
-def _insert(item, score, ranked, values, filled):
+def insert(item, score, ranked, values, filled):
     """Insert an item into the ``filled`` best so far, ties by the lower id; returns how many there are now."""
     k = values.shape[0]
     if filled == k and (score < values[k - 1] or (score == values[k - 1] and item > ranked[k - 1])):
@@ -78,7 +78,7 @@ def _order(items, scores, values, ranked):
     if len(items) <= INSERTED or len(ranked) <= SHORT:
         filled = 0
         for place in range(len(items)):
-            filled = _insert(items[place], scores[place], ranked, values, filled)
+            filled = insert(items[place], scores[place], ranked, values, filled)
         return
     by_id = np.argsort(items)
     order = by_id[np.argsort(-scores[by_id], kind="mergesort")]  # stable: ties stay in the order of ids

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dconrec_core import ranking
+from dconrec_core import by_length, ranking
 from dconrec_core.ranking import DotProducts, top_items
 from dconrec_core.top_k import top_k
 from dconrec_core.types import Interactions
@@ -59,7 +59,7 @@ def test_products_rounded_and_refined_rank_as_exact_ones(seed: int, n_items: int
     items[rng.random(n_items) < 0.1] = items[0]
     seen = small(seed, n_users=6, n_items=n_items, n=min(2 * n_items, 200))
     products = DotProducts(users, items)
-    got = products.top(seen, np.arange(6, dtype=np.int32), k)
+    got = products.top_filtered(seen, np.arange(6, dtype=np.int32), k)
     exact = sorted_products(users, items, seen, k)
     if scale != 1e-3:
         assert np.array_equal(got, exact)
@@ -69,12 +69,41 @@ def test_products_rounded_and_refined_rank_as_exact_ones(seed: int, n_items: int
     np.testing.assert_allclose(scores, best, rtol=1e-5, atol=1e-5)
 
 
+@given(st.integers(0, 1000), st.sampled_from([1, 3, 40, 700]), st.integers(1, 60), st.sampled_from([16, 512]))
+def test_from_the_longest_item_down_is_the_ranking_of_all(seed: int, n_items: int, k: int, block: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Powers of two make lengths that differ much, and products that are exact; some users and items are nothing.
+    users, items = (rng.integers(-90, 90, (n, 8)).astype(np.float32) for n in (7, n_items))
+    items *= 2.0 ** rng.integers(-8, 1, (n_items, 1), dtype=np.int8)
+    items[rng.random(n_items) < 0.1] = items[0]
+    items[rng.random(n_items) < 0.1], users[0] = 0, 0
+    seen = small(seed, n_users=7, n_items=n_items, n=min(2 * n_items, 200))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(by_length, "BLOCK", block)
+        got = DotProducts(users, items).top_by_length(seen, np.arange(7, dtype=np.int32), k)
+    assert np.array_equal(got, sorted_products(users, items, seen, k))
+
+
+def test_of_skewed_lengths_few_products_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    users, items = rng.standard_normal((50, 16), dtype=np.float32), rng.standard_normal((6000, 16), dtype=np.float32)
+    items *= (1 + np.arange(6000, dtype=np.float32)[:, None]) ** -0.7
+    blocks, merge = [], by_length._merge
+    monkeypatch.setattr(by_length, "_merge", lambda *given: blocks.append(given[0].shape) or merge(*given))
+    none = Interactions.of([], [], 50, 6000)
+    monkeypatch.setattr(ranking, "_multiplies_bfloat16", lambda: False)
+    top_items(DotProducts(users, items), none, np.arange(50, dtype=np.int32), 10)
+    assert sum(height * width for height, width in blocks) < 50 * 6000 / 4
+
+
 def test_scores_so_close_that_bfloat16_cannot_tell_them_apart_are_ordered() -> None:
     users = np.ones((1, 1), dtype=np.float32)
     items = (1 + np.arange(500, dtype=np.float32) / 100_000)[:, None]
     none = Interactions.of([], [], 1, 500)
-    assert DotProducts(users, items).top(none, np.zeros(1, dtype=np.int32), 5).tolist() == [[499, 498, 497, 496, 495]]
-    assert DotProducts(-users, items).top(none, np.zeros(1, dtype=np.int32), 5).tolist() == [[0, 1, 2, 3, 4]]
+    assert DotProducts(users, items).top_filtered(none, np.zeros(1, dtype=np.int32), 5).tolist() == [
+        [499, 498, 497, 496, 495]
+    ]
+    assert DotProducts(-users, items).top_filtered(none, np.zeros(1, dtype=np.int32), 5).tolist() == [[0, 1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e20])

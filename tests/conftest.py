@@ -25,7 +25,10 @@ _SETTINGS = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "MPLBACKEND": "agg",
 }
-os.environ.update(_SETTINGS)  # before anything below imports Prefect, MLflow or DVC
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread each, and for whatever they start: two workers with two threads each wait for one another on two cores.
+    _SETTINGS["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+os.environ.update(_SETTINGS)  # before anything below imports torch, Prefect, MLflow or DVC
 for _leaked in ("DVC_STAGE", "DVC_ROOT", "GIT_DIR", "GIT_WORK_TREE", "PREFECT_API_URL"):
     os.environ.pop(_leaked, None)
 

@@ -90,6 +90,10 @@ def _models(dataset: str, *names: str) -> Mapping[str, Settings]:
 
 
 STRONG, WIDE = Teaching(), Teaching("graph-filter")
+"""EASE; and where the square of the items is too large, a graph filter."""
+FEW_USERS = Teaching("ridge", TUNED["ciao"]["ridge"])
+"""Of a wide catalogue with few enough users to invert the square of them: better than the filter, 0.030 against 0.028
+on valid of Ciao."""
 PLANS = (
     Plan("ml-1m", (0.005,), ("synthetic-users", "random-users"), _models("ml-1m", "bprmf", "lightgcn", "ease", "ridge"),
          STRONG),
@@ -98,8 +102,8 @@ PLANS = (
     Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "ngcf"), STRONG, trials=2, seeds=(0,)),
     Plan("ml-100k", (0.005, 0.01, 0.05), ("synthetic-users", "random-users"),
          _models("ml-100k", "bprmf", "lightgcn", "ease", "ridge"), STRONG),
-    Plan("ciao", (0.005, 0.05), ("synthetic-users", "random-users"), _models("ciao", "bprmf", "ridge"), WIDE),
-    Plan("ciao", (0.005, 0.05), ("synthetic-users",), _models("ciao", "lightgcn"), WIDE, trials=1),
+    Plan("ciao", (0.005, 0.05), ("synthetic-users", "random-users"), _models("ciao", "bprmf", "ridge"), FEW_USERS),
+    Plan("ciao", (0.005, 0.05), ("synthetic-users",), _models("ciao", "lightgcn"), FEW_USERS, trials=1),
     Plan("gowalla", (0.005, 0.05), ("synthetic-users",), _models("gowalla", "bprmf", "lightgcn"), WIDE, trials=1),
     Plan("gowalla", (0.005, 0.05), ("synthetic-users",), _models("gowalla", "ridge"), WIDE,
          instead=("bprmf", "lightgcn")),

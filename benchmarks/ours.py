@@ -20,13 +20,7 @@ from dconrec_core.condensation.augment import build_pool
 from dconrec_core.condensation.compiled_reader import CompiledReader
 from dconrec_core.condensation.histories import Histories
 from dconrec_core.condensation.reader import Reader
-from dconrec_core.condensation.synthetic_users import (
-    LEAST_BATCH,
-    Search,
-    SyntheticUsers,
-    SyntheticUsersConfig,
-    hidden_weight_of,
-)
+from dconrec_core.condensation.synthetic_users import LEAST_BATCH, Search, SyntheticUsers, SyntheticUsersConfig
 from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS, Recommender
 from dconrec_core.models.inductive import reader
@@ -169,12 +163,11 @@ def reader_step(split: str, ratio: float, kind: str, steps: int) -> Answer:
     users = condenser.n_made_up(budget, len(histories.users))
     start = condenser.start(histories, (users, budget.n_interactions), rng)
     search = Search(torch.from_numpy(start), budget.n_interactions, config)
-    weight = hidden_weight_of(config, search.budget, histories.n_catalogue)
     search.use(READERS[kind](users, torch.device("cpu")))
     seconds, loss = list[float](), 0.0
     for number in range(1, steps + 2):
         batch = rng.permutation(histories.users)[: max(LEAST_BATCH, users)]
-        lesson = histories.lesson(batch, config.hidden, weight, rng)
+        lesson = histories.lesson(batch, config.hidden, config.hidden_weight, rng)
         started = time.perf_counter()
         loss = search.step(number, lesson)
         seconds.append(time.perf_counter() - started)

@@ -74,8 +74,8 @@ class Histories:
     ) -> None:
         self.device = device
         self.users = np.flatnonzero(pool.train.user_degree).astype(np.int64)
-        self.n_items, self.n_catalogue = len(items), pool.interactions.n_items
-        place = np.full(self.n_catalogue, -1, dtype=np.int32)
+        self.n_items = len(items)
+        place = np.full(pool.interactions.n_items, -1, dtype=np.int32)
         place[items] = np.arange(len(items), dtype=np.int32)
         self.place = place  # of every item among ``items``; -1 for the others
         train = pool.train

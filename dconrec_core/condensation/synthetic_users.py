@@ -70,10 +70,8 @@ class SyntheticUsersConfig(Config):
     """Of the running mean of the logits that the final set is cut from."""
     hidden: float = Field(0.4, ge=0, le=1)
     """Largest share of a real history that a step hides."""
-    hidden_weight: float | None = Field(None, ge=0, le=1)
-    """Weight of what was hidden; the teacher's unseen items have the rest. By default a half, and three quarters where
-    the budget is below one interaction for ten items of the catalogue: few of the teacher's items are then among those
-    that the set may mention."""
+    hidden_weight: float = Field(0.5, ge=0, le=1)
+    """Weight of what was hidden; the teacher's unseen items have the rest."""
     n_targets: int = Field(20, ge=1)
     """The teacher's unseen items per user that count."""
     rank_scale: float = Field(2.0, gt=0)
@@ -96,13 +94,6 @@ class PolicySyntheticUsersConfig(SyntheticUsersConfig):
     """How far from discrete the keep-probabilities of the first steps are."""
     end_temperature: float = Field(0.05, gt=0)
     """How near the last ones come to it."""
-
-
-def hidden_weight_of(config: SyntheticUsersConfig, budget: int, n_catalogue: int) -> float:
-    """Weight of what is hidden for a set of ``budget`` interactions of a catalogue of ``n_catalogue`` items."""
-    if config.hidden_weight is not None:
-        return config.hidden_weight
-    return 0.75 if 10 * budget < n_catalogue else 0.5
 
 
 @dataclass
@@ -305,7 +296,6 @@ class SyntheticUsers:
     ) -> Look:
         config, best, losses = self.config, None, []
         before, total = (count * config.steps for count in which)
-        weight = hidden_weight_of(config, search.budget, histories.n_catalogue)
         order, position = rng.permutation(histories.users), 0
         size = min(config.batch_size or max(LEAST_BATCH, len(search.logits)), len(order))
         every = max(1, config.steps // config.looks)
@@ -314,7 +304,7 @@ class SyntheticUsers:
                 order, position = rng.permutation(histories.users), 0
             batch = order[position : position + size]
             position += size
-            lesson = histories.lesson(batch, config.hidden, weight, rng)
+            lesson = histories.lesson(batch, config.hidden, config.hidden_weight, rng)
             losses.append(search.step(number, lesson))
             if number % every == 0 or number == config.steps:
                 look = self._look(search, before + number, exam)

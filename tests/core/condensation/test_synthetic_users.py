@@ -11,7 +11,6 @@ from dconrec_core.condensation.synthetic_users import (
     SyntheticUsers,
     SyntheticUsersConfig,
     default_starts,
-    hidden_weight_of,
 )
 from dconrec_core.errors import BudgetError, ConfigError
 from dconrec_core.evaluation import RankingTask
@@ -66,15 +65,6 @@ def test_of_several_starts_the_best_on_valid_is_kept_and_the_first_is_that_of_on
 @pytest.mark.parametrize(("budget", "expected"), [(1, 5), (334, 5), (668, 2), (2_000, 1), (100_000, 1)])
 def test_the_smaller_the_set_the_more_starts(budget: int, expected: int) -> None:
     assert default_starts(Budget(budget)) == expected
-
-
-@pytest.mark.parametrize(
-    ("wanted", "budget", "expected"), [(None, 100, 0.5), (None, 99, 0.75), (0.0, 99, 0.0), (0.3, 5_000, 0.3)]
-)
-def test_a_set_that_mentions_little_of_the_catalogue_is_taught_more_by_what_is_hidden(
-    wanted: float | None, budget: int, expected: float
-) -> None:
-    assert hidden_weight_of(SyntheticUsersConfig(hidden_weight=wanted), budget, n_catalogue=1_000) == expected
 
 
 def test_the_loss_of_discrete_sets_falls(planted_split: Split) -> None:

@@ -91,7 +91,7 @@ def _models(dataset: str, *names: str) -> Mapping[str, Settings]:
 
 STRONG, WIDE = Teaching(), Teaching("graph-filter")
 """EASE; and where the square of the items is too large, a graph filter."""
-FEW_USERS = Teaching("ridge", {"regularization": [5.0, 10.0, 20.0], "output_exponent": 0.4, "leverage_exponent": 0.6})
+FEW_USERS = Teaching("ridge", read_preset(ROOT, "ciao").teacher.config)
 """Of a wide catalogue with few enough users to invert the square of them: NDCG@10 of 0.030 on valid of Ciao, where the
 filter has 0.028."""
 PLANS = (

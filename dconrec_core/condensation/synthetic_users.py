@@ -49,6 +49,11 @@ def default_n_items(budget: Budget) -> int:
     return min(MOST_ITEMS, max(LEAST_ITEMS, int(0.45 * budget.n_interactions)))
 
 
+def default_batch_size(n_made_up: int, n_real: int) -> int:
+    """Enough that 600 steps see each of ``n_real`` users eight times, also where the set is small beside them."""
+    return max(LEAST_BATCH, n_made_up, n_real // 75)
+
+
 class SyntheticUsersConfig(Config):
     """Settings of ``synthetic-users``."""
 
@@ -59,7 +64,7 @@ class SyntheticUsersConfig(Config):
     steps: int = Field(600, ge=1)
     """Steps of the search."""
     batch_size: int | None = Field(None, ge=1)
-    """Real users a step; by default as many as made-up ones, at least 128."""
+    """Real users a step; by default as many as made-up ones, at least 128 and one in 75 of all."""
     learning_rate: float = Field(0.06, gt=0)
     """Step size of Adam on the logits, falling to 0 by a cosine."""
     reader_rate: float = Field(0.003, gt=0)
@@ -297,7 +302,8 @@ class SyntheticUsers:
         config, best, losses = self.config, None, []
         before, total = (count * config.steps for count in which)
         order, position = rng.permutation(histories.users), 0
-        size = min(config.batch_size or max(LEAST_BATCH, len(search.logits)), len(order))
+        size = config.batch_size or default_batch_size(len(search.logits), len(order))
+        size = min(size, len(order))
         every = max(1, config.steps // config.looks)
         for number in range(1, config.steps + 1):
             if position + size > len(order):

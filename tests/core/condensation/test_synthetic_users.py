@@ -10,6 +10,7 @@ from dconrec_core.condensation.synthetic_users import (
     PolicySyntheticUsersConfig,
     SyntheticUsers,
     SyntheticUsersConfig,
+    default_batch_size,
     default_starts,
 )
 from dconrec_core.errors import BudgetError, ConfigError
@@ -65,6 +66,11 @@ def test_of_several_starts_the_best_on_valid_is_kept_and_the_first_is_that_of_on
 @pytest.mark.parametrize(("budget", "expected"), [(1, 5), (334, 5), (668, 2), (2_000, 1), (100_000, 1)])
 def test_the_smaller_the_set_the_more_starts(budget: int, expected: int) -> None:
     assert default_starts(Budget(budget)) == expected
+
+
+@pytest.mark.parametrize(("made_up", "real", "expected"), [(10, 900, 128), (422, 30_000, 422), (133, 30_000, 400)])
+def test_every_real_user_is_seen_some_times_however_many_there_are(made_up: int, real: int, expected: int) -> None:
+    assert default_batch_size(made_up, real) == expected
 
 
 def test_the_loss_of_discrete_sets_falls(planted_split: Split) -> None:

@@ -21,7 +21,7 @@ SEARCH_COLUMNS = {
     "expected_size": "Expected size",
     "mapping_norm_sq": "Gradient mapping, squared norm",
 }
-STYLES = ("full", "condensed", "random", "random-pool", "popularity", "teacher-top")
+STYLES = ("full", "condensed", "dconrec", "random", "random-pool", "random-users", "popularity", "teacher-top")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dconrec_core.atomic import write_json
 from dconrec_core.data import io
 from dconrec_core.errors import DataError
 from tasks.report import report
+from tasks.report_panels import STYLES, style_of
 from tasks.workspace import Workspace
 from tests.tasks.report_files import EVIL_TITLE, MODELS, SETS, fabricate
 
@@ -318,3 +319,12 @@ def test_a_broken_file_is_named(files: Workspace):
     files.evaluation.write_text('{"rows": [')
     with pytest.raises(DataError, match=r"evaluation\.json is not JSON"):
         report(files, files.report)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_every_set_that_the_page_names_has_a_colour_of_its_own(root: Path, scheme: int):
+    css = (root / "tasks/report.css").read_text()
+    colours = [re.findall(rf"--{style}: (#\w+);", css)[scheme] for style in (*STYLES, "other") if style != "condensed"]
+    assert len(set(colours)) == len(colours) == len(STYLES)
+    assert [style for style in STYLES if f".s-{style} {{" not in css] == []
+    assert [style_of(name) for name in ("dconrec", "random-users", "herding")] == ["dconrec", "random-users", "other"]

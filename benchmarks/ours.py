@@ -20,7 +20,7 @@ from dconrec_core.condensation.augment import build_pool
 from dconrec_core.condensation.compiled_reader import CompiledReader
 from dconrec_core.condensation.histories import Histories
 from dconrec_core.condensation.reader import Reader
-from dconrec_core.condensation.synthetic_users import LEAST_BATCH, Search, SyntheticUsers, SyntheticUsersConfig
+from dconrec_core.condensation.synthetic_users import Search, SyntheticUsers, SyntheticUsersConfig, default_batch_size
 from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS, Recommender
 from dconrec_core.models.inductive import reader
@@ -166,7 +166,7 @@ def reader_step(split: str, ratio: float, kind: str, steps: int) -> Answer:
     search.use(READERS[kind](users, torch.device("cpu")))
     seconds, loss = list[float](), 0.0
     for number in range(1, steps + 2):
-        batch = rng.permutation(histories.users)[: max(LEAST_BATCH, users)]
+        batch = rng.permutation(histories.users)[: default_batch_size(users, len(histories.users))]
         lesson = histories.lesson(batch, config.hidden, config.hidden_weight, rng)
         started = time.perf_counter()
         loss = search.step(number, lesson)

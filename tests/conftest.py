@@ -27,7 +27,7 @@ _SETTINGS = {
 }
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One thread each, and for whatever they start: two workers with two threads each wait for one another on two cores.
-    _SETTINGS["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.update(_SETTINGS)  # before anything below imports torch, Prefect, MLflow or DVC
 for _leaked in ("DVC_STAGE", "DVC_ROOT", "GIT_DIR", "GIT_WORK_TREE", "PREFECT_API_URL"):
     os.environ.pop(_leaked, None)

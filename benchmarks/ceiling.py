@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.command_line import parser_of, run_main
 from benchmarks.datasets import load_split
-from benchmarks.quality import STRONG, WIDE, Source, Teaching
+from benchmarks.quality import FEW_USERS, STRONG, WIDE, Source, Teaching
 from benchmarks.results import Results, Row
 from dconrec_core.condensation.synthetic_users import SyntheticUsers, SyntheticUsersConfig
 from dconrec_core.evaluation import RankingTask
@@ -19,7 +19,7 @@ from dconrec_core.ranking import ScoreFunction
 from dconrec_core.types import Budget, FloatArray, IntArray, Split
 
 COMMAND, RATIOS, SEED = "make bench-ceiling", (0.005, 0.01, 0.05, 0.25), 0
-TEACHINGS: Mapping[str, Teaching] = {"ml-100k": STRONG, "ml-1m": STRONG, "gowalla": WIDE, "ciao": WIDE}
+TEACHINGS: Mapping[str, Teaching] = {"ml-100k": STRONG, "ml-1m": STRONG, "gowalla": WIDE, "ciao": FEW_USERS}
 
 
 def among(score: ScoreFunction, items: IntArray) -> ScoreFunction:

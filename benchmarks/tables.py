@@ -1,6 +1,6 @@
 """Tables of README.md and docs/ as Markdown, each made from results files alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, median, stdev
 
@@ -34,8 +34,7 @@ def quality(dataset: str = "ml-100k", ratio: float = 0.25, shown: Sequence[str] 
         share = fmean(row["n_interactions"] / row["budget"] * row["ratio"] for row in mine)
         cells = [cell for model in models for cell in _condensed(_only(mine, model))]
         lines.append([f"`{condenser}`", f"{100 * share:.3g} %", *cells])
-    counts = sorted({len(_distinct(mine, "seed")) for mine in by_condenser.values()})
-    n_seeds = " to ".join(map(str, counts[:: max(len(counts) - 1, 1)]))
+    n_seeds = _span(len(_distinct(mine, "seed")) for mine in by_condenser.values())
     how = f"mean ± standard deviation over {n_seeds} seeds, in brackets the share of full"
     note = f"{dataset}, test, {how} (`make bench-quality`)."
     return f"{_markdown(['trained on', 'interactions', *heads], lines)}\n\n{note}"
@@ -70,9 +69,12 @@ def inductive() -> str:
     models, lines = [name for name in TITLES if _only(rows, name)], []
     for dataset, ratio, condenser in dict.fromkeys((r["dataset"], r["ratio"], r["condenser"]) for r in rows):
         mine = [r for r in rows if (r["dataset"], r["ratio"], r["condenser"]) == (dataset, ratio, condenser)]
-        cells = [_shares(_only(mine, model)) for model in models]
+        by_model = [_only(mine, model) for model in models]
+        n_seeds = _span(len(found) for found in by_model if found)
         kind = "yes" if mine[0]["inductive"] else "no"
-        lines.append([dataset, f"{100 * ratio:g} %", f"`{condenser}`", kind, str(len(_distinct(mine, "seed"))), *cells])
+        lines.append(
+            [dataset, f"{100 * ratio:g} %", f"`{condenser}`", kind, n_seeds, *(_shares(found) for found in by_model)]
+        )
     lines.sort(key=lambda line: (line[0], float(line[1].split()[0])))
     heads = ["dataset", "ratio", "condenser", "inductive", "seeds", *map(_title, models)]
     how = "NDCG@10 / Recall@20 in % of the same model tuned on full data, test, mean over seeds"
@@ -367,6 +369,12 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def _rows(name: str) -> list[Row]:
     return read_rows(FOLDER / f"{name}.json")
+
+
+def _span(counts: Iterable[int]) -> str:
+    """The smallest and the largest, or the one that all are."""
+    found = sorted(set(counts))
+    return " to ".join(map(str, found[:: max(len(found) - 1, 1)]))
 
 
 def _only(rows: Sequence[Row], model: str) -> list[Row]:

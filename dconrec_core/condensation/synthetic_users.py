@@ -65,8 +65,10 @@ class SyntheticUsersConfig(Config):
     """Steps of the search."""
     batch_size: int | None = Field(None, ge=1)
     """Real users a step; by default as many as made-up ones, at least 128 and one in 75 of all."""
-    learning_rate: float = Field(0.06, gt=0)
+    learning_rate: float = Field(0.04, gt=0)
     """Step size of Adam on the logits, falling to 0 by a cosine."""
+    adaptivity: float = Field(0.5, ge=0, le=1)
+    """How much a logit's step is scaled by its own gradients: 1 is Adam, 0 scales all alike."""
     reader_rate: float = Field(0.003, gt=0)
     """Step size of Adam on the reader's numbers."""
     spread: float = Field(1.0, gt=0)
@@ -123,7 +125,7 @@ class Search:
 
     def __init__(self, logits: torch.Tensor, budget: int, config: SyntheticUsersConfig) -> None:
         self.logits, self.budget, self.config = logits, budget, config
-        self.descent = Descent(logits, config.averaging)
+        self.descent = Descent(logits, config.averaging, config.adaptivity)
         self.use(reader_on(len(logits), logits.device))
 
     def use(self, reader: Reader) -> None:

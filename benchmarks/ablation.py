@@ -23,6 +23,7 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "twice the users": ("synthetic-users", {"n_users": 254}),
     "a third of the steps": ("synthetic-users", {"steps": 200}),
     "twice the steps": ("synthetic-users", {"steps": 1200}),
+    "Adam's steps": ("synthetic-users", {"adaptivity": 1.0, "learning_rate": 0.06}),
     "policy gradient": ("synthetic-users-policy", {}),
     "policy gradient, five times the steps": ("synthetic-users-policy", {"steps": 3000}),
     "real users at random": ("random-users", {}),

@@ -11,6 +11,7 @@ from dconrec_core.condensation.synthetic_users import (
     SyntheticUsers,
     SyntheticUsersConfig,
     default_batch_size,
+    default_descent,
     default_starts,
 )
 from dconrec_core.errors import BudgetError, ConfigError
@@ -71,6 +72,17 @@ def test_the_smaller_the_set_the_more_starts(budget: int, expected: int) -> None
 @pytest.mark.parametrize(("made_up", "real", "expected"), [(10, 900, 128), (422, 30_000, 422), (133, 30_000, 400)])
 def test_every_real_user_is_seen_some_times_however_many_there_are(made_up: int, real: int, expected: int) -> None:
     assert default_batch_size(made_up, real) == expected
+
+
+def test_few_interactions_are_moved_by_what_each_matters_and_a_setting_outweighs_that(planted_split: Split) -> None:
+    assert default_descent(5_000) == (0.04, 0.5)
+    assert default_descent(5_001) == (0.06, 1.0)
+    by_default, heard = made(planted_split)
+    said, also = made(planted_split, learning_rate=0.04, adaptivity=0.5)
+    assert by_default.interactions.fingerprint() == said.interactions.fingerprint()
+    assert heard == also
+    for other in ({"learning_rate": 0.06}, {"adaptivity": 1.0}):
+        assert made(planted_split, **other)[1] != heard
 
 
 def test_the_loss_of_discrete_sets_falls(planted_split: Split) -> None:

@@ -1,5 +1,6 @@
 """The whole path in real projects: Prefect, DVC and MLflow as a user has them, on data small enough to wait for."""
 
+import functools
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import time
 
 import psutil
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from tests.flows.project import call, commit, dvc, environment, git, make_project, outputs, pipeline, stage
 
@@ -27,6 +29,12 @@ def first_run(tmp_path_factory):
     assert said.returncode == 0, said.stdout + said.stderr
     commit(folder, "first run")
     return folder, said
+
+
+@pytest.fixture
+def again(prefect_server):
+    """``pipeline`` beside a Prefect server that is there already: it starts none of its own, which is half its time."""
+    return functools.partial(pipeline, PREFECT_API_URL=PREFECT_API_URL.value())
 
 
 @pytest.fixture
@@ -57,22 +65,22 @@ def test_second_flow_and_dvc_find_nothing_to_do(first_run):
     git(folder, "checkout", "--quiet", "params.yaml")
 
 
-def test_dvc_repro_writes_the_same_bytes_and_leaves_the_flow_nothing(first_run, tmp_path):
+def test_dvc_repro_writes_the_same_bytes_and_leaves_the_flow_nothing(first_run, tmp_path, again):
     other = make_project(tmp_path / "by dvc")
     dvc(other, "repro")
     assert outputs(other) == outputs(first_run[0])
-    said = pipeline(other)
+    said = again(other)
     assert said.stdout.splitlines()[-1] == "nothing to do: every stage is up to date"
     assert git(other, "status", "--porcelain") == "?? dvc.lock\n"
 
 
-def test_changed_param_runs_what_depends_on_it_and_going_back_takes_it_from_the_cache(project):
-    said = pipeline(project, "condense.ratio=0.5")
+def test_changed_param_runs_what_depends_on_it_and_going_back_takes_it_from_the_cache(project, again):
+    said = again(project, "condense.ratio=0.5")
     assert said.stdout.splitlines()[-1] == "did condense, evaluate, report, register"
     assert "condense.ratio" in dvc(project, "params", "diff")
     assert "bprmf.condensed.n_interactions" in dvc(project, "metrics", "diff")
     git(project, "checkout", "--quiet", "params.yaml")
-    said = pipeline(project)
+    said = again(project)
     assert said.stdout.splitlines()[-1] == "did condense, evaluate, report, register"
     assert said.stderr.count("from the cache of an earlier run") == 3  # register alone runs again
     changed = [
@@ -114,12 +122,12 @@ def test_plots_page_needs_no_network(first_run, tmp_path):
     assert page.count("vegaEmbed('#") == 4
 
 
-def test_failing_stage_is_one_line_and_leaves_what_was_there(project):
+def test_failing_stage_is_one_line_and_leaves_what_was_there(project, again):
     (project / "params.yaml").write_text(
         (project / "params.yaml").read_text().replace("min_rows: 100", "min_rows: 9999")
     )
     before = outputs(project)
-    said = pipeline(project)
+    said = again(project)
     assert said.returncode == 1
     assert "Traceback" not in said.stderr
     *_, last = said.stderr.splitlines()
@@ -137,10 +145,10 @@ def test_stage_says_in_one_line_what_is_wrong(project):
         assert words in said.stderr
 
 
-def test_without_git_the_way_out_is_named(tmp_path):
+def test_without_git_the_way_out_is_named(tmp_path, again):
     folder = make_project(tmp_path / "archive")
     shutil.rmtree(folder / ".git")
-    said = pipeline(folder)
+    said = again(folder)
     assert said.returncode == 1
     assert said.stderr.splitlines()[-1].startswith(f"{folder} is not a Git repository")
     assert "git init" in said.stderr

@@ -31,6 +31,7 @@ LEAST_ITEMS, MOST_ITEMS = 500, 8_000
 """Mentioned by default. Of Gowalla's 41,000 items the 8,000 most popular keep 99.6 % of NDCG@10."""
 LEAST_BATCH = 128
 FEW_INTERACTIONS = 5_000
+"""Budgets up to here are descended to in gentler steps; see ``default_descent``."""
 USERS_PER_ROOT = 2.2
 """Made-up users per square root of the budget: as the budget grows, their number and their histories grow alike."""
 

@@ -75,6 +75,7 @@ class Plan:
             trials=self.trials,
             beside={name: tuned[name] for name in self.instead},
             base=self.models.get("bprmf"),
+            base_trials=self.trials,
         )
 
 

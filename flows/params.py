@@ -113,6 +113,8 @@ def check_names(params: PipelineParams) -> None:
         lookup(CONDENSERS, name, "evaluate.baselines")
     for name, settings in params.compare.models.items():
         lookup(MODELS, name, "compare.models").configure(f"compare.models.{name}", settings)
+    for name in params.compare.trials:
+        lookup(MODELS, name, "compare.trials")
     for name, settings in params.compare.condensers.items():
         lookup(CONDENSERS, name, "compare.condensers").configure(f"compare.condensers.{name}", settings)
     if not params.evaluate.models:

@@ -61,6 +61,7 @@ class Cell:
         beside: Models of full data with their settings, one trial each, the best of which is the reference of a model
             that full data are too large for; by default the model is compared with itself.
         base: Settings of BPRMF on full data where its share is wanted too.
+        base_trials: Size of its search.
         source_settings: Of the source model.
         origin: What else determines the data, for the key.
     """
@@ -77,6 +78,7 @@ class Cell:
     condensing: Settings | None = None
     beside: Mapping[str, Settings] = field(default_factory=dict)
     base: Settings | None = None
+    base_trials: int = 3
     source_settings: Settings = field(default_factory=dict)
     origin: Settings = field(default_factory=dict)
 
@@ -332,7 +334,7 @@ class Comparison:
         """BPRMF on full data, or what stands in for it; None where a cell asks for neither."""
         if cell.base is None:
             return None
-        return self.full(cell) if cell.beside else self.reference(cell, "bprmf", cell.base, cell.trials)
+        return self.full(cell) if cell.beside else self.reference(cell, "bprmf", cell.base, cell.base_trials)
 
     def measure(self, cell: Cell) -> Row:
         """The figures of one cell."""

@@ -50,9 +50,10 @@ def cells(
             teaching=_teaching(preset),
             source=source,
             settings=model_settings(preset, model),
-            trials=trials or preset.evaluate.trials,
+            trials=trials or _trials(preset, model),
             condensing=_condenser_settings(preset, condenser) or None,
             base=model_settings(preset, "bprmf") if "bprmf" in models else None,
+            base_trials=trials or _trials(preset, "bprmf"),
             source_settings=model_settings(preset, source) if source else {},
             origin=_origin(preset),
         )
@@ -68,6 +69,10 @@ def cells(
 def model_settings(preset: PipelineParams, model: str) -> Settings:
     """What departs from a model's defaults in comparisons."""
     return preset.compare.models.get(model, preset.evaluate.models.get(model, {}))
+
+
+def _trials(preset: PipelineParams, model: str) -> int:
+    return preset.compare.trials.get(model, preset.evaluate.trials)
 
 
 def _condenser_settings(preset: PipelineParams, condenser: str) -> Settings:

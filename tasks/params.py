@@ -1,6 +1,6 @@
 """``params.yaml`` as types. A stage is handed only the sections it uses; ``dvc.yaml`` names the same ones."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -139,6 +139,8 @@ class CompareParams(Config):
     """Settings of condensers, in place of ``condense.config``; others than ``condense.name`` have their defaults."""
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of models, in place of those that ``evaluate.models`` gives; what is in neither has its defaults."""
+    trials: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Size of a model's search, on every training set alike, in place of ``evaluate.trials``."""
 
 
 OF_NO_STAGE = ("device", "select", "compare", "refresh")

@@ -129,6 +129,7 @@ def test_cheapest_first():
 
 def test_settings_of_the_section_compare_reach_their_cells() -> None:
     compare = CompareParams(condensers={"dconrec": {"passes": 5}, "random": {}}, models={"lightgcn": {"n_layers": 2}})
+    compare.trials["lightgcn"] = 2
     preset = read_params(ROOT).model_copy(update={"compare": compare})
     plain = preset.model_copy(update={"compare": CompareParams()})
     own = plain.model_copy(update={"condense": plain.condense.model_copy(update={"name": "dconrec"})})
@@ -142,6 +143,8 @@ def test_settings_of_the_section_compare_reach_their_cells() -> None:
     assert cell_of(preset, "teacher-top").condensing is None
     assert cell_of(own, "dconrec").condensing == {"outer_epochs": 3}
     assert cell_of(preset, "dconrec", "lightgcn").settings == {"n_layers": 2}
+    assert (cell_of(preset, "dconrec", "lightgcn").trials, cell_of(preset, "dconrec").trials) == (2, 3)
+    assert cell_of(preset, "dconrec", "lightgcn").base_trials == preset.evaluate.trials == 3
     assert cell_of(preset, "dconrec", "bprmf").settings == preset.evaluate.models["bprmf"]
     assert cell_of(preset, "dconrec", source="lightgcn").taught.settings == {"n_layers": 2}
     assert cell_of(preset, "dconrec", "ngcf").settings == {}

@@ -1,6 +1,40 @@
 """How logits are moved by gradients through a discrete set: Adam, and a running mean that sets are cut from."""
 
+from collections.abc import Iterable
+
 import torch
+
+
+class Adam:
+    """Adam (Kingma and Ba, ICLR 2015, arXiv:1412.6980) with β = 0.9, 0.999 on a reader's few numbers, in place.
+
+    Bit for bit ``torch.optim.Adam`` on the CPU, which imports torch's whole compiler when it is made: 3 s, a fifth of
+    what half a per cent of MovieLens-1M takes.
+
+    Args:
+        parameters: Leaves with gradients.
+        rate: Step size.
+    """
+
+    def __init__(self, parameters: Iterable[torch.Tensor], rate: float) -> None:
+        self.parameters, self.rate, self.steps = list(parameters), rate, 0
+        self.first, self.second = ([torch.zeros_like(each) for each in self.parameters] for _ in range(2))
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move what has a gradient."""
+        self.steps += 1
+        rate, spread = self.rate / (1 - 0.9**self.steps), (1 - 0.999**self.steps) ** 0.5
+        for parameter, first, second in zip(self.parameters, self.first, self.second, strict=True):
+            if parameter.grad is not None:
+                first.lerp_(parameter.grad, 1 - 0.9)
+                second.mul_(0.999).addcmul_(parameter.grad, parameter.grad, value=1 - 0.999)
+                parameter.addcdiv_(first, (second.sqrt() / spread).add_(1e-8), value=-rate)
 
 
 class Descent:

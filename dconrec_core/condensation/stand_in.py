@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dconrec_core.condensation.descent import Descent
+from dconrec_core.condensation.descent import Adam, Descent
 from dconrec_core.condensation.histories import Histories, Lesson, Rows, worth_mentioning
 from dconrec_core.condensation.relaxation import hard_threshold, window
 from dconrec_core.condensation.sparse_reader import Cells, SparseReader
@@ -79,7 +79,7 @@ class StandIn:
         self.logits = torch.from_numpy(logits.astype(np.float32))
         self.descent = Descent(self.logits, AVERAGING)
         self.reader = SparseReader()
-        self.reader_steps = torch.optim.Adam(self.reader.parameters.values(), lr=READER_RATE)
+        self.reader_steps = Adam(self.reader.parameters.values(), READER_RATE)
 
     def run(self) -> Iterator[tuple[int, float, npt.NDArray[np.float64]]]:
         """Number of each pass, its mean loss, and the running mean of the logits after it."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from dconrec_core.condensation.base import make_synthetic
 from dconrec_core.condensation.clusters import starting_logits
 from dconrec_core.condensation.compiled_reader import reader_on
-from dconrec_core.condensation.descent import Descent
+from dconrec_core.condensation.descent import Adam, Descent
 from dconrec_core.condensation.exam import Exam
 from dconrec_core.condensation.histories import Histories, Lesson, worth_mentioning
 from dconrec_core.condensation.reader import Reader
@@ -142,7 +142,7 @@ class Search:
     def use(self, reader: Reader) -> None:
         """Read by ``reader`` from here on."""
         self.reader = reader
-        self.reader_steps = torch.optim.Adam(reader.parameters.values(), lr=self.config.reader_rate)
+        self.reader_steps = Adam(reader.parameters.values(), self.config.reader_rate)
 
     def step(self, number: int, lesson: Lesson) -> float:
         """Move everything by one batch; returns its loss before that."""

@@ -9,6 +9,7 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from dconrec_core.errors import TrainingError
+from dconrec_core.kernels import add_rows
 from dconrec_core.types import FloatArray
 
 BLOCK_CELLS = 8_000_000  # of what is dense for a moment
@@ -20,6 +21,13 @@ Matrix = npt.NDArray[np.float64]
 def with_history(history: sparse.csr_array) -> sparse.csr_array:
     """The rows that are not empty."""
     return history[np.flatnonzero(np.diff(history.indptr))]
+
+
+def sums_of_rows(history: sparse.csr_array, table: FloatArray) -> FloatArray:
+    """A binary matrix ``[n_users, n_items]`` times a dense one ``[n_items, d]``, float32 ``[n_users, d]``."""
+    sums = np.empty((history.shape[0], table.shape[1]), dtype=np.float32)
+    add_rows(history.indptr, history.indices, np.ascontiguousarray(table, dtype=np.float32), sums)
+    return sums
 
 
 def scaled(

@@ -19,7 +19,7 @@ from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
 from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
-from dconrec_core.models._algebra import inner_products, times, with_history
+from dconrec_core.models._algebra import inner_products, sums_of_rows, times, with_history
 from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of
 from dconrec_core.models.base import State
 from dconrec_core.options import EpochEvent, RunOptions
@@ -63,7 +63,7 @@ class ItemSpace:
 
     def scores(self, history: sparse.csr_array) -> ScoreFunction:
         """See ``Solution.scores``."""
-        return lambda users: np.asarray(history[users] @ self.weights, dtype=np.float32)
+        return lambda users: sums_of_rows(history[users], self.weights)
 
     def state(self) -> Arrays:
         """See ``Solution.state``."""

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from dconrec_core.checkpoint import Arrays
 from dconrec_core.evaluation import RankingTask
+from dconrec_core.models._algebra import sums_of_rows
 from dconrec_core.models._history import Degrees, fold_in
 from dconrec_core.models.base import EpochConfig, State
 from dconrec_core.ranking import DotProducts, ScoreFunction
@@ -59,7 +60,7 @@ class FoldIn:
         """Scores of the rows of ``histories`` by the embeddings ``items``, float32 ``[n_items, d]``."""
 
         def score_of(history: sparse.csr_array) -> DotProducts:
-            users = np.asarray(history @ self._map(items), dtype=np.float32)
+            users = sums_of_rows(history, self._map(items))
             return DotProducts(users, (items * self._weights(self.output_exponent)[:, None]).astype(np.float32))
 
         return fold_in(histories, self.item_degree, score_of)

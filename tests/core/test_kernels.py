@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 from dconrec_core import kernels
+from dconrec_core.models._algebra import sums_of_rows
 from dconrec_core.models._factors import Triplets
 from dconrec_core.models._graph import Graph
 from dconrec_core.models.bprmf import BPRMFConfig, Factors, TorchFactors
@@ -151,8 +153,6 @@ def test_adam_step_is_torch_adam() -> None:
 
 
 def test_spmm_is_scipys_product() -> None:
-    from scipy import sparse
-
     graph = Graph.of(small())
     matrix = sparse.csr_array((graph.values, graph.indices, graph.indptr), shape=(graph.n_nodes, graph.n_nodes))
     dense = np.random.default_rng(0).normal(size=(graph.n_nodes, 5)).astype(np.float32)
@@ -160,6 +160,18 @@ def test_spmm_is_scipys_product() -> None:
     kernels.spmm(graph.indptr, graph.indices, graph.values, dense, product, total)
     np.testing.assert_allclose(product, matrix @ dense, atol=1e-6)
     np.testing.assert_allclose(total, dense + matrix @ dense, atol=1e-6)
+
+
+@pytest.mark.parametrize("longest", [0, 3, 4, 11])
+def test_rows_are_added_to_scipys_bits(longest: int) -> None:
+    rng = np.random.default_rng(longest)
+    histories = [np.sort(rng.choice(20, n, replace=False)) for n in rng.integers(0, longest + 1, 9)]
+    indptr = np.cumsum([0, *map(len, histories)])
+    indices = np.concatenate(histories).astype(np.int32)
+    matrix = sparse.csr_array((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=(9, 20))
+    table = rng.normal(size=(20, 7)).astype(np.float32)
+    assert np.array_equal(sums_of_rows(matrix, table), matrix @ table)
+    assert np.array_equal(sums_of_rows(matrix, np.asfortranarray(table)), matrix @ table)
 
 
 def test_bpr_losses_hand_made() -> None:

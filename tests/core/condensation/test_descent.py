@@ -1,9 +1,12 @@
 """How logits are moved: Adam by another hand, and what lies between it and one step size for all."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from dconrec_core.condensation.descent import Descent
+from dconrec_core.condensation.descent import Adam, Descent
 
 
 def moved(gradients: list[torch.Tensor], adaptivity: float, rate: float = 0.1) -> torch.Tensor:
@@ -17,6 +20,20 @@ def moved(gradients: list[torch.Tensor], adaptivity: float, rate: float = 0.1) -
 def some_gradients() -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(5, 7, generator=generator) * torch.logspace(-3, 0, 7) for _ in range(20)]
+
+
+def test_adam_is_torchs_to_the_bit_and_imports_no_compiler():
+    theirs = [torch.zeros(5, 7, requires_grad=True), torch.ones((), requires_grad=True)]
+    ours = [each.detach().clone().requires_grad_() for each in theirs]
+    steps = Adam(ours, 0.01), torch.optim.Adam(theirs, lr=0.01)
+    for gradient in some_gradients():
+        for adam, parameters in zip(steps, (ours, theirs), strict=True):
+            adam.zero_grad()
+            ((parameters[0] * gradient).sum() * (1 + parameters[1] ** 2)).backward()
+            adam.step()
+    assert all(torch.equal(mine, other) for mine, other in zip(ours, theirs, strict=True))
+    code = "import sys; from dconrec_core.condensation.descent import Adam; import torch; Adam([torch.ones(2)], 1.0)"
+    subprocess.run([sys.executable, "-c", f"{code}; assert 'torch._dynamo' not in sys.modules"], check=True)
 
 
 def test_fully_adaptive_is_adam():

@@ -128,8 +128,11 @@ def test_cheapest_first():
 
 
 def test_settings_of_the_section_compare_reach_their_cells() -> None:
-    compare = CompareParams(condensers={"dconrec": {"passes": 5}, "random": {}}, models={"lightgcn": {"n_layers": 2}})
-    compare.trials["lightgcn"] = 2
+    compare = CompareParams(
+        condensers={"dconrec": {"passes": 5}, "random": {}},
+        models={"lightgcn": {"n_layers": 2}},
+        trials={"lightgcn": 2},
+    )
     preset = read_params(ROOT).model_copy(update={"compare": compare})
     plain = preset.model_copy(update={"compare": CompareParams()})
     own = plain.model_copy(update={"condense": plain.condense.model_copy(update={"name": "dconrec"})})

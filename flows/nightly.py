@@ -1,6 +1,6 @@
 """The flow ``nightly``: append an increment, condense from the champion on, let the gate or a person decide.
 
-``python -m flows.nightly [--increment FILE] [--approve] [KEY=VALUE ...]`` runs it in this process.
+``python -m flows.nightly [--increment FILE] [--[no-]approve] [KEY=VALUE ...]`` runs it in this process.
 """
 
 import argparse
@@ -57,12 +57,18 @@ def append_increment(increment: str, params: PipelineParams) -> State[Any]:
 
 
 @task(name="decide", cache_policy=NO_CACHE, persist_result=False)
-def decide(answer: Approval | None, params: PipelineParams) -> State[Any]:
-    """Write the person's answer to the version, and move the alias if it is yes."""
+def decide(answer: Approval | None, version: str, params: PipelineParams) -> State[Any]:
+    """Write the person's answer to the version that was asked about, and move the alias if it is yes.
+
+    While the question stood, another run may have registered a newer set, or somebody may have decided elsewhere: an
+    answer to an old question then changes nothing.
+    """
     from tasks.model_registry import registry_of
 
     try:
-        registry, version = registry_of(params), str(_registration()["version"])
+        registry = registry_of(params)
+        if not _is_waiting(params, version):
+            return Completed(message=f"version {version} no longer waits for an answer; the champion stays")
         if answer is None:
             registry.decline(version, "nobody answered in time", "gate")
             return Completed(message=f"version {version} declined: nobody answered in time")
@@ -74,12 +80,15 @@ def decide(answer: Approval | None, params: PipelineParams) -> State[Any]:
 
 
 @flow(name="nightly", persist_result=False, on_failure=[remember_failure], on_crashed=[remember_failure])
-def nightly(increment: str | None = None, approve: bool = False, changes: dict[str, Any] | None = None) -> State[Any]:
+def nightly(
+    increment: str | None = None, approve: bool | None = None, changes: dict[str, Any] | None = None
+) -> State[Any]:
     """Append, check, condense from the champion on, compare, decide.
 
     Args:
         increment: A file of new interactions, relative to the project; none to run on what is there.
-        approve: Whether a set that passes the gate waits for a person: the flow pauses and asks.
+        approve: Whether a set that passes the gate waits for a person: the flow pauses and asks. None for what
+            ``registration.approval`` of params.yaml says.
         changes: Keys of ``params.yaml`` to set first.
     """
     try:
@@ -90,13 +99,13 @@ def nightly(increment: str | None = None, approve: bool = False, changes: dict[s
             if not appended.is_completed():
                 return _stopped(appended)
             get_run_logger().info("%s", appended.message)
-        own = {**(changes or {}), "registration.approval": approve}
+        own = {**(changes or {}), **({} if approve is None else {"registration.approval": approve})}
         if increment and "condense.start" not in own:
             own["condense.start"] = _champion(params)
-        ran = pipeline(own, return_state=True)
+        ran = pipeline(own or None, return_state=True)
         if not ran.is_completed():
             return _stopped(ran)
-        return _decided(approve, read_params(Path()), ran)
+        return _decided(read_params(Path()), ran)
     except USER_ERRORS as error:
         return Failed(name=STOPPED, message=one_line(error))
 
@@ -133,21 +142,22 @@ def _champion(params: PipelineParams) -> str | None:
     return sha256 if read_card(Workspace().champions / sha256).synthetic else None
 
 
-def _decided(approve: bool, params: PipelineParams, ran: State[Any]) -> State[Any]:
+def _decided(params: PipelineParams, ran: State[Any]) -> State[Any]:
     registration = _registration()
-    if not (approve and registration.get("decision") == "waiting" and _is_waiting(params, registration)):
-        return Completed(message=f"{ran.message}; version {registration['version']} {registration['decision']}")
-    get_run_logger().info("version %s waits for a person", registration["version"])
+    version, decision = str(registration["version"]), registration.get("decision")
+    if not (params.registration.approval and decision == "waiting" and _is_waiting(params, version)):
+        return Completed(message=f"{ran.message}; version {version} {decision}")
+    get_run_logger().info("version %s waits for a person", version)
     question = "\n".join(f"- {one['rule']}: {one['reason']}" for one in registration["gate"])
     asked = Approval.with_initial_data(
-        description=f"Make version {registration['version']} of {registration['model']} champion?\n\n{question}",
+        description=f"Make version {version} of {registration['model']} champion?\n\n{question}",
         promote=True,
     )
     try:
         answer: Approval | None = pause_flow_run(wait_for_input=asked, timeout=PATIENCE, poll_interval=POLL)
     except FlowPauseTimeout:
         answer = None
-    state = decide(answer, params, return_state=True)
+    state = decide(answer, version, params, return_state=True)
     if not state.is_completed():
         return _stopped(state)
     return Completed(message=state.message)  # of a task's own state Prefect would say that all states completed
@@ -157,12 +167,12 @@ POLL = 5
 """Seconds between two looks for the answer."""
 
 
-def _is_waiting(params: PipelineParams, registration: dict[str, Any]) -> bool:
-    """Whether nobody has answered for this version yet, in an earlier run for instance."""
+def _is_waiting(params: PipelineParams, version: str) -> bool:
+    """Whether nobody has answered for this version yet, in an earlier run for instance, and none came after it."""
     from tasks.model_registry import CHALLENGER, registry_of
 
     challenger = registry_of(params).by_alias(CHALLENGER)
-    return challenger is not None and str(challenger.version) == str(registration["version"])
+    return challenger is not None and str(challenger.version) == version
 
 
 def _stopped(state: State[Any]) -> State[Any]:
@@ -178,7 +188,11 @@ def main(arguments: list[str]) -> int:
     """Run the flow in this process; exit code 0 when a decision is written."""
     parser = argparse.ArgumentParser(prog="python -m flows.nightly", description=__doc__)
     parser.add_argument("--increment", help="file of new interactions")
-    parser.add_argument("--approve", action="store_true", help="pause and ask before anything becomes champion")
+    parser.add_argument(
+        "--approve",
+        action=argparse.BooleanOptionalAction,
+        help="pause and ask before anything becomes champion; without it, as registration.approval says",
+    )
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
     asked = parser.parse_args(arguments)
     set_up_process()

@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.states import Completed
 
 from dconrec_core.atomic import write_json
+from flows.params import read_params, write_changes
 from tasks.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -23,12 +24,13 @@ def night(monkeypatch, tmp_path, root):
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
-    asked, written = [], []
+    asked, written, waiting = [], [], ["7"]
 
     @flow(name="stand-in", persist_result=False)
     def pipeline(changes):
         asked.append(changes)
-        decision = "waiting" if changes["registration.approval"] else "promoted"
+        write_changes(tmp_path, changes or {})
+        decision = "waiting" if read_params(tmp_path).registration.approval else "promoted"
         gate = [{"rule": "min_quality", "passed": True, "reason": "bprmf 93%"}]
         registration = {"version": "7", "model": "toy", "decision": decision, "gate": gate}
         write_json(Workspace().registration, registration)
@@ -36,7 +38,7 @@ def night(monkeypatch, tmp_path, root):
 
     def registry(tracker, name):
         return SimpleNamespace(
-            by_alias=lambda alias: SimpleNamespace(version="7"),
+            by_alias=lambda alias: SimpleNamespace(version=waiting[-1]),
             promote=lambda *words: written.append(("promote", *words)),
             decline=lambda *words: written.append(("decline", *words)),
         )
@@ -45,7 +47,7 @@ def night(monkeypatch, tmp_path, root):
     monkeypatch.setattr(module, "POLL", 1)
     monkeypatch.setattr(model_registry, "Registry", registry)
     monkeypatch.setattr(tracking.Tracker, "open", lambda *place: None)
-    return SimpleNamespace(module=module, asked=asked, written=written)
+    return SimpleNamespace(module=module, asked=asked, written=written, waiting=waiting)
 
 
 def answer(**words):
@@ -74,6 +76,32 @@ def test_a_person_decides(night, promote, act):
     assert state.message == f"version 7 {act}d by a person"
     assert night.written == [(act, "7", "I looked", "a person")]
     assert night.asked == [{"registration.approval": True}]
+
+
+def test_an_answer_to_an_old_question_changes_nothing(night, monkeypatch):
+    """Another run registered version 8 while somebody read the report of version 7."""
+    from flows import nightly as module
+
+    def pause(**settings):
+        night.waiting.append("8")
+        return module.Approval(promote=True, reason="I looked at 7")
+
+    monkeypatch.setattr(module, "pause_flow_run", pause)
+    state = night.module.nightly(approve=True, return_state=True)
+    assert state.message == "version 7 no longer waits for an answer; the champion stays"
+    assert night.written == []
+
+
+def test_the_files_own_word_on_approval_stands_where_nothing_else_is_said(night, tmp_path):
+    """The schedule runs without ``approve``: it must not switch off what params.yaml asks for."""
+    write_changes(tmp_path, {"registration.approval": True})
+    thread = answer(promote=True, reason="I looked")
+    state = night.module.nightly(return_state=True)
+    thread.join()
+    assert state.message == "version 7 promoted by a person"
+    assert night.asked == [None]
+    assert night.module.nightly(approve=False, return_state=True).message == "did all; version 7 promoted"
+    assert not read_params(tmp_path).registration.approval
 
 
 def test_nobody_answers(night, monkeypatch):

@@ -21,8 +21,8 @@ from tasks.retention import Unneeded, old_checkpoints
 from tasks.workspace import Workspace
 
 KEEP = 10
-FLOWS = "dconrec"
-"""How the names of our flows begin."""
+FLOWS = ("dconrec", "dconrec-selection", "nightly", "watch", "backfill", "compare")
+"""Names of our flows."""
 PAGE = 200
 
 
@@ -57,7 +57,7 @@ def old_flow_runs(keep: int) -> Unneeded:
     named = "PREFECT_API_URL" in os.environ or not prefect_has_own_file(os.environ)
     if named or _own_database().is_file():  # else there is no server to start for nothing
         with get_client(sync_client=True) as client:
-            flows = client.read_flows(flow_filter=FlowFilter(name=FlowFilterName(like_=FLOWS)))
+            flows = client.read_flows(flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS))))
             for flow in flows:
                 runs, page = [], [None]
                 while page:

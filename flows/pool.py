@@ -72,8 +72,12 @@ def worker_is_online(client: SyncPrefectClient) -> bool:
 
 
 def unfinished(client: SyncPrefectClient, queues: Sequence[str] = HOME) -> list[FlowRun]:
-    """Runs that the worker of this checkout has taken and not brought to an end; those of others are theirs."""
-    runs = _runs(client, queues, StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+    """Runs that the worker of this checkout has taken and not brought to an end; those of others are theirs.
+
+    One that waits for a person is among them: it waits in its process. Started again, it asks again.
+    """
+    states = (StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING)
+    runs = _runs(client, queues, *states)
     return [run for run in runs if run.labels.get(WORKER_LABEL, worker_name()) == worker_name()]
 
 

@@ -9,7 +9,10 @@ from filelock import FileLock, Timeout
 
 TEMPORARY = re.compile(r"^\..+\.tmp-(\d+)")
 """As ``dconrec_core.atomic`` names them: ``.NAME.tmp-PID``, and what stands behind that."""
-PLACES = ("data", "data/cache", "data/checkpoints", "results", "results/timings", "mlflow", ".dvc/tmp", ".")
+PLACES = (
+    "data", "data/cache", "data/champions", "data/checkpoints", "data/input", "results", "results/timings", "mlflow",
+    ".dvc/tmp", ".",
+)  # fmt: skip
 PIP = ".pip-"
 """As ``dconrec_core.data.download`` names folders of pip: ``.NAME.pip-RANDOM``; it holds ``.NAME.lock`` meanwhile."""
 DOWNLOADS = f"data/cache/.*{PIP}*"

@@ -84,16 +84,18 @@ def test_the_pool_is_made_once_with_one_run_at_a_time_on_the_machine(client, dep
 
 
 def test_a_run_that_was_cut_off_goes_back_to_its_place_and_one_that_was_cancelled_ends(client, deployed):
-    from prefect.states import Cancelling, Running
+    from prefect.states import Cancelling, Paused, Running
 
     from flows import pool
 
-    cut, cancelled = deployed.run(Running()), deployed.run(Cancelling())
-    assert {run.id for run in pool.unfinished(client)} == {cut.id, cancelled.id}
+    cut, asking, cancelled = deployed.run(Running()), deployed.run(Running()), deployed.run(Cancelling())
+    client.set_flow_run_state(asking.id, Paused(timeout_seconds=3600), force=True)  # what `nightly` asks a person in
+    assert {run.id for run in pool.unfinished(client)} == {cut.id, asking.id, cancelled.id}
     pool.requeue(client, pool.unfinished(client))
-    resumed = client.read_flow_run(cut.id)
-    assert (resumed.state_name, resumed.state_type.value) == ("Resuming", "SCHEDULED")
-    assert resumed.next_scheduled_start_time <= datetime.now(UTC)
+    for run in (cut, asking):
+        resumed = client.read_flow_run(run.id)
+        assert (resumed.state_name, resumed.state_type.value) == ("Resuming", "SCHEDULED")
+        assert resumed.next_scheduled_start_time <= datetime.now(UTC)
     assert client.read_flow_run(cancelled.id).state_name == "Cancelled"
     assert pool.unfinished(client) == []
     assert pool.drop_missed(client) == 0  # it is no start that was missed

@@ -19,7 +19,12 @@ from pathlib import Path
 from dconrec_core.atomic import atomic_file, atomic_folder
 with atomic_folder(Path(sys.argv[1]) / "data/split") as folder:
     (folder / "train.parquet").write_text("half")
-    with atomic_file(Path(sys.argv[1]) / "results/timings/condense.json") as file:
+    with (
+        atomic_file(Path(sys.argv[1]) / "results/timings/condense.json") as file,
+        atomic_file(Path(sys.argv[1]) / "data/input/ratings.csv") as ratings,
+        atomic_folder(Path(sys.argv[1]) / "data/champions/0a1b"),
+    ):
+        ratings.write_text("1,")
         file.write_text("{")
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -33,7 +38,7 @@ def test_what_a_kill_cut_off_is_swept_and_what_was_there_stays(root: Path, tmp_p
     (tmp_path / "data/cache/.thing.whl.pip-x7").mkdir(parents=True)
     (tmp_path / "data/cache/ml-100k.zip.part").write_text("gone on with later")
     swept = sorted(path.name.partition(".tmp-")[0] for path in sweep(tmp_path))
-    assert swept == [".condense.json", ".split", ".thing.whl.pip-x7"]
+    assert swept == [".0a1b", ".condense.json", ".ratings.csv", ".split", ".thing.whl.pip-x7"]
     assert leftovers(tmp_path) == []
     there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert there == {"data/split/train.parquet", "data/cache/ml-100k.zip.part"}

@@ -13,7 +13,6 @@ from scipy.linalg import lapack
 
 from benchmarks.datasets import read_npz
 from benchmarks.processes import Answer, serve
-from benchmarks.results import peak_rss_mb
 from dconrec_core.comparison import train_and_measure
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.augment import build_pool
@@ -27,6 +26,7 @@ from dconrec_core.models.inductive import reader
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import BLOCK_CELLS, DotProducts, top_items
 from dconrec_core.types import Budget, CandidatePool, FloatArray, Interactions
+from tasks.timing import peak_rss_mb
 
 READERS: dict[str, type[Reader]] = {"dense": Reader, "compiled": CompiledReader}
 

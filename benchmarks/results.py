@@ -3,9 +3,9 @@
 import hashlib
 
 from tasks import results_file
-from tasks.results_file import ROOT, Row, core_fingerprint, peak_rss_mb, read_rows
+from tasks.results_file import ROOT, Row, core_fingerprint, read_rows
 
-__all__ = ["FOLDER", "ROOT", "Results", "Row", "core_fingerprint", "drivers_fingerprint", "peak_rss_mb", "read_rows"]
+__all__ = ["FOLDER", "ROOT", "Results", "Row", "core_fingerprint", "drivers_fingerprint", "read_rows"]
 
 FOLDER = ROOT / "benchmarks" / "results"
 

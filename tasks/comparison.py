@@ -22,7 +22,8 @@ from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.training import History
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Split
-from tasks.results_file import ROOT, Results, Row, peak_rss_mb
+from tasks.results_file import ROOT, Results, Row
+from tasks.timing import peak_rss_mb, reset_peak_rss
 
 INNER_MODELS = {"dconrec": "bprmf", "dconrec-paper": "bprmf", "synthetic-users": "ridge"}
 """What a condenser that has no setting ``source_model`` trains inside."""
@@ -339,6 +340,7 @@ class Comparison:
     def measure(self, cell: Cell) -> Row:
         """The figures of one cell."""
         full, base = self.full(cell), self.base(cell)
+        reset_peak_rss()
         condensed, seconds = self.condensed(cell)
         options = replace(self.options, seed=cell.seed, label=cell.model)
         split = self.split(cell.dataset, cell.seed)

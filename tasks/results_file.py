@@ -1,15 +1,14 @@
 """Results files: measured rows in one JSON file, written row by row by one command.
 
 A run that stops half-way goes on where it was: a finished row counts as long as everything that determined it, the
-code of the core and the versions of the packages included, is still the same. A row of older code stays in the file,
-with the commit that it is of, until its case is measured again.
+code of the core and the versions of the packages included, is still the same. A row of older code or packages stays in
+the file, with the commit that it is of, until its case is measured again.
 """
 
 import hashlib
 import json
 import os
 import platform
-import resource
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -45,7 +44,6 @@ class Results:
     ) -> None:
         self.path, self.identity = path, identity
         self.core = core_fingerprint(*apart_from)
-        known = _read(path)
         self._header = {
             "command": command,
             "commit": commit(),
@@ -53,21 +51,21 @@ class Results:
             "versions": versions(),
             "machine": machine(),
         }
-        still_true = known.get("versions") == self._header["versions"]
-        rows = known.get("rows", [])
-        kept = [row for row in rows if still_true and row.get("core") == self.core]
-        self._rows: dict[str, Row] = {row["key"]: row for row in kept}
-        if kept:
-            self._header["started"] = known["started"]
+        self._packages = _digest(self._header["versions"])
+        self._rows: dict[str, Row] = {row["key"]: row for row in self._still_true() if row.get("core") == self.core}
+        if self._rows:
+            self._header["started"] = _read(path)["started"]
 
     def find(self, case: Mapping[str, Any]) -> Row | None:
         """The finished row of a case; None where there is none yet."""
         key = self.key(case)
         if key not in self._rows:  # unless another part has measured it meanwhile
-            known = _read(self.path)
-            if known.get("versions") == self._header["versions"]:
-                self._rows |= {row["key"]: row for row in known["rows"] if row["key"] == key}
+            self._rows |= {row["key"]: row for row in self._still_true() if row["key"] == key}
         return self._rows.get(key)
+
+    def _still_true(self) -> list[Row]:
+        """Rows on disk that were measured with the packages of today; the header knows of the last run's alone."""
+        return [row for row in read_rows(self.path) if row["packages"] == self._packages]
 
     def row(self, case: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]) -> Row:
         """The row of a case: the finished one, or what ``measure`` gives, written before it is returned.
@@ -80,10 +78,11 @@ class Results:
         if found := self.find(case):
             return found
         key, flat = self.key(case), _flat(case)
-        measured = {**flat, **measure(), "key": key, "core": self.core, "commit": self._header["commit"]}
+        stamp = {"key": key, "core": self.core, "commit": self._header["commit"], "packages": self._packages}
+        measured = {**flat, **measure(), **stamp}
         with self._alone():  # what the file holds now, but for what this row replaces
             self._rows[key] = measured
-            others = (row for row in _read(self.path).get("rows", []) if row["key"] != key)
+            others = (row for row in read_rows(self.path) if row["key"] != key)
             kept = [row for row in others if any(row.get(name) != measured[name] for name in self.identity or flat)]
             self._write([*kept, measured])
         return measured
@@ -102,7 +101,7 @@ class Results:
         names = list(dict.fromkeys(name for flat in wanted for name in flat))
         known = {_identity(flat, names) for flat in wanted}
         with self._alone():
-            rows = _read(self.path).get("rows", [])
+            rows = read_rows(self.path)
             kept = [row for row in rows if _identity(row, names) in known]
             if len(kept) < len(rows):
                 self._write(kept)
@@ -126,9 +125,17 @@ class Results:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a results file; none where it does not exist yet."""
-    rows: list[Row] = _read(path).get("rows", [])
-    return rows
+    """The rows of a results file; none where it does not exist yet.
+
+    Each says by which versions of the packages it was measured; one that does not is of those in the header.
+    """
+    content = _read(path)
+    last = _digest(content.get("versions"))
+    return [{**row, "packages": row.get("packages", last)} for row in content.get("rows", [])]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=_plain).encode()).hexdigest()[:8]
 
 
 def _flat(case: Mapping[str, Any]) -> Row:
@@ -178,11 +185,6 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(gigabytes, 1),
     }
-
-
-def peak_rss_mb() -> float:
-    """Largest resident set of this process so far, in MB (10⁶ bytes)."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)
 
 
 def _processor() -> str:

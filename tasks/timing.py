@@ -1,10 +1,10 @@
-"""Wall time of a stage, in a file of its own: the only outputs that no two runs share."""
+"""Wall time and memory of a stage, in a file of its own: the only outputs that no two runs share."""
 
 import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ def stage_timing(path: Path, device: str) -> Iterator[dict[str, Any]]:
     import torch
 
     timing: dict[str, Any] = {}
+    reset_peak_rss()
     started = time.perf_counter()
     yield timing
     seconds = time.perf_counter() - started
@@ -31,13 +32,23 @@ def stage_timing(path: Path, device: str) -> Iterator[dict[str, Any]]:
             "stage_seconds": round(seconds, 4),
             "device": device,
             "threads": torch.get_num_threads(),
-            "peak_rss_mb": round(peak_rss() / 1e6, 1),  # of the process so far
+            "peak_rss_mb": peak_rss_mb(),
             **timing,
         },
     )
 
 
-def peak_rss() -> int:
-    """Largest resident set of this process so far, in bytes."""
+def reset_peak_rss() -> None:
+    """Let ``peak_rss_mb`` speak of what comes from here on; without effect where the system has no such thing."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_rss_mb() -> float:
+    """Largest resident set of this process since ``reset_peak_rss``, in MB (10⁶ bytes); else since its start."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage goes on telling the largest of all
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return round(int(fields["VmHWM"].split()[0]) * 1024 / 1e6, 1)
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else largest * 1024
+    return round((largest if sys.platform == "darwin" else largest * 1024) / 1e6, 1)

@@ -79,6 +79,7 @@ def test_rows_of_other_code_or_other_versions_stand_until_they_are_measured_agai
     monkeypatch.setattr(results, what, lambda *_: changed)
     assert Results(path, "x").row(CASE, lambda: {"ndcg@10": 0.5})["ndcg@10"] == 0.5
     assert {row["seed"]: row["ndcg@10"] for row in results.read_rows(path)} == {0: 0.5, 1: 0.25}
+    assert Results(path, "x").find({**CASE, "seed": 1}) is None  # also now that the file's header speaks of today
     Results(path, "x").finish([CASE])
     assert [row["seed"] for row in results.read_rows(path)] == [0]
 
@@ -124,4 +125,3 @@ def test_core_fingerprint_follows_content(tmp_path, monkeypatch):
 
 def test_machine_says_what_and_not_which():
     assert set(results.machine()) == {"system", "processor", "cores", "memory_gb"}
-    assert results.peak_rss_mb() > 10

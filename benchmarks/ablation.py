@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for model in MODELS_TRAINED:
                 case = {"dataset": DATASET, "ratio": RATIO, "variant": variant, "condenser": VARIANTS[variant][0],
                         "downstream_model": model, "inductive": True, "seed": seed,
-                        "settings": dict(VARIANTS[variant][1])}  # fmt: skip
+                        "settings": dict(VARIANTS[variant][1]), "model": dict(plan.models[model]),
+                        "teaching": vars(plan.teaching), "searched": [plan.trials]}  # fmt: skip
                 row = results.row(
                     case, lambda variant=variant, model=model, seed=seed: measure(run, plan, variant, model, seed)
                 )

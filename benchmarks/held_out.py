@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in SEEDS:
         for model in MODELS_TRAINED:
             case = {"dataset": DATASET, "ratio": RATIO, "condenser": CONDENSER, "downstream_model": model,
-                    "inductive": True, "held_out_share": SHARE, "trials": TRIALS, "seed": seed}  # fmt: skip
+                    "inductive": True, "held_out_share": SHARE, "trials": TRIALS, "seed": seed,
+                    "settings": dict(TUNED[DATASET][model])}  # fmt: skip
 
             def measure(seed: int = seed, model: str = model) -> Row:
                 nonlocal everything

@@ -113,6 +113,10 @@ class Cell:
             settings["condensing"] = dict(self.condensing)
         if self.origin:
             settings["origin"] = dict(self.origin)
+        if self.beside:
+            settings["beside"] = {name: dict(own) for name, own in self.beside.items()}
+        if self.base is not None:
+            settings["base"] = {"settings": dict(self.base), "trials": self.base_trials}
         return {
             "dataset": self.dataset,
             "ratio": self.ratio,

@@ -67,15 +67,16 @@ class Results:
         """Rows on disk that were measured with the packages of today; the header knows of the last run's alone."""
         return [row for row in read_rows(self.path) if row["packages"] == self._packages]
 
-    def row(self, case: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]]) -> Row:
+    def row(self, case: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]], anew: bool = False) -> Row:
         """The row of a case: the finished one, or what ``measure`` gives, written before it is returned.
 
         Args:
             case: Everything that determines the row beside code and versions: names, ratio, seed, settings and the
                 fingerprint of the source data. Nested values count for the key but are left out of the row.
             measure: The figures, flat; may correct a value of the case that only the run knows.
+            anew: Whether to measure also what is there.
         """
-        if found := self.find(case):
+        if not anew and (found := self.find(case)):
             return found
         key, flat = self.key(case), _flat(case)
         stamp = {"key": key, "core": self.core, "commit": self._header["commit"], "packages": self._packages}

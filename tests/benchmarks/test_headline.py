@@ -1,6 +1,7 @@
 """The benchmarks around synthetic users, on a dataset of seconds: rows are complete and measured once."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,8 +44,20 @@ def test_headline_prints_both_sides_and_times_them_in_turn(folder, capsys, monke
     said = capsys.readouterr().out
     assert "full data" in said
     assert f"{row['quality']:.1%} of full data's NDCG@10" in said
+    before = (folder / "full.json").read_text()
+    headline.main(["--seed", "0", "--fresh"])
+    again = rows(folder, "headline")
+    assert [(one["quality"], one["seed"]) for one in again] == [(row["quality"], 0)]
+    assert again[0]["train_seconds"] != row["train_seconds"]
+    assert (folder / "full.json").read_text() == before  # full data too were trained on anew, to the side
     monkeypatch.setattr(headline, "headline", lambda *_: pytest.fail("measured again"))
     headline.main(["--seed", "0"])
+    assert f"measured at {row['commit']}" in capsys.readouterr().out
+    monkeypatch.setattr(headline, "TUNED", {"tiny": {"bprmf": {"epochs": 11}}})
+    changed = replace(PLAN, models={"bprmf": {"epochs": 11}})
+    monkeypatch.setattr(headline, "PLANS", (changed,))
+    with pytest.raises(pytest.fail.Exception, match="measured again"):  # other settings are another case
+        headline.main(["--seed", "0"])
 
 
 def test_ablation_changes_one_thing_at_a_time(folder, monkeypatch):

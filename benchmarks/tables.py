@@ -1,5 +1,6 @@
 """Tables of README.md and docs/ as Markdown, each made from results files alone."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, median, stdev
@@ -192,6 +193,13 @@ def speed() -> str:
     return f"{_markdown(heads, lines)}\n\n{note}"
 
 
+def _slope(sizes: Sequence[Row], column: str) -> str:
+    """By which power of the size a column grows between the two largest."""
+    small, large = sorted(sizes, key=lambda row: float(row["n_interactions"]))[-2:]
+    steps = (math.log(large[name] / small[name]) for name in (column, "n_interactions"))
+    return f"{next(steps) / next(steps):.2f}"
+
+
 def scale() -> str:
     """Time and memory at ML-20M's size, and how they grow."""
     rows = _rows("scale")
@@ -208,7 +216,9 @@ def scale() -> str:
         for row in sizes
     ]
     growth = "".join(
-        f" Time grows with exponent {row['time_exponent']:.2f}, memory with {row['memory_exponent']:.2f}."
+        f" Over all sizes time grows with exponent {row['time_exponent']:.2f}, memory with {row['memory_exponent']:.2f}, "
+        f"for each has a part that does not grow; the epoch's time alone grows with {row['epoch_time_exponent']:.2f}, and "
+        f"between the two largest sizes time with {_slope(sizes, 'seconds')}, memory with {_slope(sizes, 'peak_rss_mb')}."
         for row in rows
         if "time_exponent" in row
     )

@@ -41,7 +41,7 @@ def judge_files(files: Workspace) -> list[Outcome]:
         "prepared": files.split / "checks.json",
         "condensed": files.condensed_checks,
     }
-    if files.refresh.is_file():
+    if _is_of_todays_increment(files):
         checks["increment"] = files.refresh
     passed = {name: path.is_file() and bool(json.loads(path.read_text())["passed"]) for name, path in checks.items()}
     failed = [name for name, good in passed.items() if not good]
@@ -51,6 +51,15 @@ def judge_files(files: Workspace) -> list[Outcome]:
         Outcome("data_checks", not failed, reason),
         Outcome("report", attached, f"{files.report.name} is {'attached to the run' if attached else 'missing'}"),
     ]
+
+
+def _is_of_todays_increment(files: Workspace) -> bool:
+    """Whether the checks of an increment are of the one that made today's data; they stay when data are exchanged."""
+    source = files.raw / "source.json"
+    if not (files.refresh.is_file() and source.is_file()):
+        return False
+    after = json.loads(files.refresh.read_text(encoding="utf-8")).get("after")
+    return bool(after) and after == json.loads(source.read_text(encoding="utf-8")).get("sha256")
 
 
 def _min_quality(least: float, results: Iterable[Result]) -> Outcome:

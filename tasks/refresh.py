@@ -151,19 +151,21 @@ def append(dataset: Component, params: RefreshParams, checks: ChecksParams, incr
     sift(str(increment), fresh, read.rating_range, max(checks.max_quarantined, 1 / len(fresh)))
     with atomic_file(config.path) as temporary:
         _join(config, increment, temporary)
+        after = file_sha256(temporary)
         log.add(
             {
                 "increment": str(increment),
                 "sha256": sha256,
                 "before": file_sha256(config.path),
-                "after": file_sha256(temporary),
+                "after": after,
                 "rows_before": len(before),
                 **vars(drift),
             }
         )
+    expectations = [outcome.entry() for outcome in outcomes]
     write_json(
         files.refresh,
-        {"increment": str(increment), "passed": True, **vars(drift), "expectations": [o.entry() for o in outcomes]},
+        {"increment": str(increment), "after": after, "passed": True, **vars(drift), "expectations": expectations},
     )
     return True
 

@@ -22,7 +22,7 @@ from tasks.gate import Outcome, judge, judge_files
 from tasks.model_registry import CHAMPION, Registry
 from tasks.naming import model_name, run_name
 from tasks.params import OF_NO_STAGE, PipelineParams
-from tasks.rivals import compare, judge_rivals
+from tasks.rivals import compare, dealt_anew, judge_rivals
 from tasks.summary import POPULARITY_RANKER, Result, summarise
 from tasks.tracked_data import data_inputs
 from tasks.tracking import DataInput, Run, Tracker
@@ -102,6 +102,8 @@ def _beside_champion(registry: Registry, params: PipelineParams, files: Workspac
     with tempfile.TemporaryDirectory(prefix="dconrec-") as scratch:
         folder, gate = Path(scratch) / "champion", params.registration.gate
         registry.fetch(folder)
+        if refused := dealt_anew(params.split, files, folder):
+            return [refused]
         return judge_rivals(gate, compare(gate, files, folder, params.seed))
 
 

@@ -1,6 +1,7 @@
 """Champion and challenger side by side on the validation split of today: all users, those with little, those new.
 
 Each set trains the same quick model; both rank the same users' validation interactions with the same seen items masked.
+That is fair as long as neither was made from what is asked, which a random split dealt anew does not keep.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dconrec_core.condensation.dataset import read_condensed
+from dconrec_core.condensation.dataset import read_card, read_condensed
 from dconrec_core.data.io import read_part, read_table
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
@@ -18,11 +19,12 @@ from dconrec_core.models.inductive import Inductive
 from dconrec_core.options import RunOptions
 from dconrec_core.types import Interactions
 from tasks.gate import Outcome
-from tasks.params import GateParams
+from tasks.params import GateParams, SplitParams
 from tasks.refresh import new_users
 from tasks.warm import translated
 from tasks.workspace import Workspace
 
+AGAINST_CHAMPION = "against_champion"
 JUDGE = "ridge"
 """In closed form, a second at most on any condensed set, and able to fold users in and to look them up."""
 GROUPS = ("all", "tail", "new")
@@ -68,6 +70,23 @@ def compare(gate: GateParams, files: Workspace, champion: Path, seed: int) -> di
     }
 
 
+def dealt_anew(split: SplitParams, files: Workspace, champion: Path) -> Outcome | None:
+    """Why champion and challenger cannot be compared; None where they can.
+
+    A random split deals every interaction anew when the data, the seed or the preparation changes: the champion was
+    then made from most of what valid asks today, and would win by that alone.
+    """
+    theirs, ours = read_card(champion).source_fingerprint, read_part(files.split, "train").fingerprint()
+    if split.strategy != "random" or theirs == ours:
+        return None
+    reason = (
+        f"the champion was made from another random split ({theirs[:12]}…, today's is {ours[:12]}…), and so from part "
+        "of today's valid: nothing tells which is better; set split.strategy: temporal, or registration.name for a "
+        "model of its own"
+    )
+    return Outcome(AGAINST_CHAMPION, False, reason)
+
+
 def tail(degree: npt.NDArray[np.int64], share: float) -> Mask:
     """The users with the fewest training interactions: ``share`` of them, and all who have no more than the last."""
     if not len(degree):
@@ -84,7 +103,7 @@ def judge_rivals(gate: GateParams, measured: Mapping[str, Measured]) -> list[Out
         "tail": f"the {gate.tail_share:.0%} of users with the fewest interactions",
         "new": "users of the latest increment",
     }
-    rules = {"all": "against_champion", "tail": "tail_users", "new": "new_users"}
+    rules = {"all": AGAINST_CHAMPION, "tail": "tail_users", "new": "new_users"}
     outcomes = []
     for group in GROUPS:
         one = measured[group]

@@ -1,8 +1,10 @@
 import pytest
 
-from tasks.gate import judge
+from dconrec_core.atomic import write_json
+from tasks.gate import judge, judge_files
 from tasks.params import GateParams
 from tasks.summary import Estimate, Result
+from tasks.workspace import Workspace
 
 
 def result(training_set, ndcg, quality, model="bprmf"):
@@ -55,3 +57,14 @@ def test_the_popularity_ranking_is_no_downstream_model():
 
 def test_nothing_evaluated_is_not_passed():
     assert outcomes([])["min_quality"] == (False, "no downstream model of full data, at least 90.0% needed")
+
+
+def test_the_checks_of_an_increment_count_for_the_data_it_made_and_no_other(tmp_path):
+    files = Workspace(tmp_path)
+    for path in (files.validated / "checks.json", files.split / "checks.json", files.condensed_checks):
+        write_json(path, {"passed": True})
+    write_json(files.refresh, {"increment": "tuesday.csv", "after": "0a1b", "passed": False})
+    for sha256, reason in (("0a1b", "increment missing or failed"), ("ffff", "ratings, prepared, condensed passed")):
+        write_json(files.raw / "source.json", {"dataset": "file", "sha256": sha256})
+        checks = next(outcome for outcome in judge_files(files) if outcome.rule == "data_checks")
+        assert checks.reason == reason

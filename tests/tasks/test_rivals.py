@@ -6,9 +6,10 @@ from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.dataset import read_condensed
 from dconrec_core.data.io import read_part, read_pool
 from dconrec_core.errors import ConfigError, DataError
+from dconrec_core.splitting import random_split
 from dconrec_core.types import Budget
-from tasks.params import CondenseParams, GateParams
-from tasks.rivals import Measured, compare, judge_rivals, tail
+from tasks.params import CondenseParams, GateParams, SplitParams
+from tasks.rivals import Measured, compare, dealt_anew, judge_rivals, tail
 from tasks.warm import translated, warm_condenser
 from tasks.workspace import Workspace
 from tests.tasks.small_stages import OPTIONS, run_augment, run_condense, run_pretrain, write_split_folder
@@ -34,6 +35,22 @@ def test_a_set_beside_itself_loses_nothing(files):
     assert measured["all"].champion == measured["all"].challenger > 0
     assert measured["new"].n_users == 0
     assert all(outcome.passed for outcome in judge_rivals(GateParams(), measured))
+
+
+def test_a_champion_of_another_random_split_is_not_compared_with(files, planted, tmp_path):
+    """It was made from what valid asks today; a split by time asks what came later."""
+    then = Workspace(tmp_path)
+    write_split_folder(then, random_split(planted, 0.1, 0.1, seed=1))
+    run_pretrain(then)
+    run_augment(then)
+    run_condense(then, SYNTHETIC)
+    assert dealt_anew(SplitParams(), files, files.condensed) is None
+    refused = dealt_anew(SplitParams(), files, then.condensed)
+    assert refused is not None
+    assert (refused.rule, refused.passed) == ("against_champion", False)
+    assert "made from another random split" in refused.reason
+    assert "set split.strategy: temporal" in refused.reason
+    assert dealt_anew(SplitParams(strategy="temporal"), files, then.condensed) is None
 
 
 def test_each_group_can_refuse_and_says_its_numbers():

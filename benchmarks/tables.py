@@ -216,9 +216,11 @@ def scale() -> str:
         for row in sizes
     ]
     growth = "".join(
-        f" Over all sizes time grows with exponent {row['time_exponent']:.2f}, memory with {row['memory_exponent']:.2f}, "
-        f"for each has a part that does not grow; the epoch's time alone grows with {row['epoch_time_exponent']:.2f}, and "
-        f"between the two largest sizes time with {_slope(sizes, 'seconds')}, memory with {_slope(sizes, 'peak_rss_mb')}."
+        f" Over all sizes time grows with exponent {row['time_exponent']:.2f}, memory with "
+        f"{row['memory_exponent']:.2f}, "
+        "for each has a part that does not grow; the epoch's time alone grows with "
+        f"{row['epoch_time_exponent']:.2f}, and between the two largest sizes time with {_slope(sizes, 'seconds')}, "
+        f"memory with {_slope(sizes, 'peak_rss_mb')}."
         for row in rows
         if "time_exponent" in row
     )

@@ -1,11 +1,11 @@
 """What a recommender is: fitted on interactions, it scores the whole catalogue for any of its users."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.options import RunOptions
@@ -28,7 +28,16 @@ class EpochConfig(Config):
     """An epoch is as many passes over the training set as visit so many interactions, at least one. So a small set has
     as many steps between two looks at valid, each of which costs the same whatever was trained on, as a larger one."""
     eval_every: int = Field(5, ge=1)
-    """Epochs between two looks at the validation set."""
+    """Epochs between two looks at the validation set, at most ``patience``: else the first look would be the last."""
+
+    @model_validator(mode="after")
+    def _patience_lasts_for_a_second_look(self) -> Self:
+        if self.eval_every > self.patience:
+            raise ValueError(
+                f"eval_every {self.eval_every} is above patience {self.patience}, so that training would stop before "
+                "its second look at valid; lower eval_every or raise patience"
+            )
+        return self
 
 
 class Recommender(Scorer, Protocol):

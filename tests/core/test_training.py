@@ -84,6 +84,16 @@ def test_patience_is_counted_in_epochs_from_the_best() -> None:
     assert len(history.rows) == 2
 
 
+def test_patience_that_ends_before_the_second_look_is_refused() -> None:
+    message = r"teacher.config is .*eval_every 6 is above patience 5.*; lower eval_every or raise patience"
+    with pytest.raises(ConfigError, match=message):
+        MODELS["bprmf"].configure("teacher.config", {"eval_every": 6, "patience": 5})
+    with pytest.raises(ConfigError, match="eval_every 5 is above patience 4"):
+        MODELS["multvae"].configure("teacher.config", {"patience": 4})
+    history, _ = follow(constant(), {12: 1}, epochs=100, patience=6, eval_every=6)
+    assert history.best_epoch == 12
+
+
 def test_times_are_those_of_the_whole_and_of_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
 

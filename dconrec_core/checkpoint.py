@@ -13,8 +13,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from dconrec_core import __version__
 from dconrec_core.atomic import atomic_file
+from dconrec_core.code import training_code
+from dconrec_core.device import resolve_device
 from dconrec_core.options import RunOptions
 from dconrec_core.types import Interactions
 
@@ -58,18 +59,22 @@ class Checkpoint:
     def of(
         cls, options: RunOptions, name: str, config: "Config", train: Interactions, valid: "RankingTask | None"
     ) -> Self:
-        """The checkpoint of the training that these determine: another model, setting, seed or set has another file."""
+        """The checkpoint of the training that these determine: another model, setting, seed or set has another file.
+
+        So have other code, whose state this one would not end in, and another kind of device, whose random streams
+        this one cannot take over.
+        """
         if options.checkpoints is None:
             return cls(None, options.checkpoint_seconds)
         identity = {
             "model": name,
             "config": config.model_dump(mode="json"),
             "seed": options.seed,
-            "device": options.device,
+            "device": resolve_device(options.device).type,
             "train": train.fingerprint(),
             "valid": valid.target.fingerprint() if valid else None,
             "histories": valid.histories.fingerprint() if valid and valid.histories else None,
-            "version": __version__,
+            "code": training_code(),
         }
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
         return cls(options.checkpoints / f"{name}-{key}.safetensors", options.checkpoint_seconds)

@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from dconrec_core.atomic import atomic_file
+from dconrec_core.code import core_fingerprint
 from dconrec_core.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -145,22 +146,6 @@ def _flat(case: Mapping[str, Any]) -> Row:
 
 def _identity(row: Row, names: Iterable[str]) -> str:
     return json.dumps([row.get(name) for name in names], default=_plain)
-
-
-def core_fingerprint(*apart_from: str) -> str:
-    """The commit of ``dconrec_core``, by content: equal before and after it is committed, and no two codes share it.
-
-    Args:
-        apart_from: Folders and files of it that are left out.
-    """
-    digest = hashlib.sha256()
-    core = ROOT / "dconrec_core"
-    for path in sorted(core.rglob("*.py")):
-        if any(path.relative_to(core).is_relative_to(part) for part in apart_from):
-            continue
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(core).as_posix()} {len(content)}\n".encode() + content)
-    return digest.hexdigest()[:16]
 
 
 def commit() -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from dconrec_core import __version__
 from dconrec_core.atomic import write_json, write_text
+from dconrec_core.code import training_code
 from dconrec_core.condensation.dataset import read_card, read_condensed
 from dconrec_core.data.io import read_split
 from dconrec_core.device import resolve_device
@@ -166,7 +166,7 @@ class Selection:
         return measured
 
     def _key(self, training: Training) -> str:
-        """Everything that determines a training: another model, setting, seed or set has another key."""
+        """Everything that determines a training: another model, setting, seed, set or code has another key."""
         one, side = training.configuration, training.side
         config = MODELS[one.model].configure(f"select.grid.{one.model}", one.settings)
         identity = {
@@ -178,7 +178,7 @@ class Selection:
             **self._split_identity,
             "seed": self.options.seed,
             "device": self.device,
-            "version": __version__,
+            "code": training_code(),
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 

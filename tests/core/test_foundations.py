@@ -1,4 +1,4 @@
-"""Seeds, devices, whole-or-nothing writes, names in the configuration."""
+"""Seeds, code, devices, whole-or-nothing writes, names in the configuration."""
 
 import errno
 import os
@@ -9,6 +9,7 @@ import pytest
 import torch
 from pydantic import Field
 
+from dconrec_core import code
 from dconrec_core.atomic import atomic_file, atomic_folder, write_json, write_text
 from dconrec_core.device import resolve_device
 from dconrec_core.errors import ConfigError
@@ -27,6 +28,26 @@ def test_generators_of_one_name_agree_and_of_two_do_not() -> None:
     assert numpy_rng(3, "x").random() == numpy_rng(3, "x").random() != numpy_rng(3, "y").random()
     first, again, other = (torch.rand(1, generator=torch_rng(seed, "x")) for seed in (3, 3, 4))
     assert first == again != other
+
+
+def test_core_fingerprint_follows_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(path: str, content: str) -> None:
+        write_text(tmp_path / path, content)
+        code.training_code.cache_clear()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(code, "CORE", tmp_path)
+        write("module.py", "a = 1\n")
+        before, training = code.core_fingerprint(), code.training_code()
+        write("module.py", "a = 2\n")
+        assert code.core_fingerprint() != before
+        assert code.training_code() != training
+        write("module.py", "a = 1\n")
+        assert code.core_fingerprint() == before
+        write("condensation/module.py", "b = 1\n")
+        assert code.core_fingerprint("condensation") == before != code.core_fingerprint()
+        assert code.training_code() == training
+    code.training_code.cache_clear()
 
 
 def test_device_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:

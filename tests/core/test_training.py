@@ -15,7 +15,7 @@ from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.models.base import EpochConfig
 from dconrec_core.models.bprmf import BPRMF
-from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.options import Device, EpochEvent, RunOptions
 from dconrec_core.ranking import ScoreFunction
 from dconrec_core.training import History, passes_of, run_epochs
 from dconrec_core.types import Interactions, Split
@@ -220,6 +220,21 @@ def test_checkpoint_of_another_seed_or_one_that_cannot_be_read_is_passed_over(tm
     assert checkpoint.path is not None
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:40])
     assert checkpoint.load() is None
+
+
+def test_checkpoint_of_other_code_or_of_another_kind_of_device_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def path(device: Device) -> Path | None:
+        return Checkpoint.of(RunOptions(0, device, checkpoints=tmp_path), "m", EpochConfig(), ONE, None).path
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    before = path("auto")
+    assert before == path("cpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert path("auto") == path("cuda") != path("cpu") == before
+    monkeypatch.setattr("dconrec_core.checkpoint.training_code", lambda: "changed")
+    assert path("cpu") != before
 
 
 def quick(planted_split: Split, **changes: object) -> dict[str, object]:

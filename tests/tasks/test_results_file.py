@@ -108,20 +108,5 @@ def test_a_broken_file_is_named(path):
         Results(path, "x")
 
 
-def test_core_fingerprint_follows_content(tmp_path, monkeypatch):
-    (tmp_path / "dconrec_core").mkdir()
-    module = tmp_path / "dconrec_core" / "module.py"
-    module.write_text("a = 1\n")
-    monkeypatch.setattr(results, "ROOT", tmp_path)
-    before = results.core_fingerprint()
-    module.write_text("a = 2\n")
-    assert results.core_fingerprint() != before
-    module.write_text("a = 1\n")
-    assert results.core_fingerprint() == before
-    (tmp_path / "dconrec_core" / "apart").mkdir()
-    (tmp_path / "dconrec_core" / "apart" / "module.py").write_text("b = 1\n")
-    assert results.core_fingerprint("apart") == before != results.core_fingerprint()
-
-
 def test_machine_says_what_and_not_which():
     assert set(results.machine()) == {"system", "processor", "cores", "memory_gb"}

@@ -105,7 +105,9 @@ def test_a_run_that_was_cut_off_goes_on_where_it_was(files: Workspace, trained, 
     assert files.selection.read_bytes() == before
 
 
-def test_what_determines_a_training_decides_whether_it_is_done_again(files: Workspace, trained):
+def test_what_determines_a_training_decides_whether_it_is_done_again(
+    files: Workspace, trained, monkeypatch: pytest.MonkeyPatch
+):
     select(PARAMS, files, OPTIONS)
     trained.clear()
     spelled_out = GRID | {"ease": {"regularization": [[1], [100], [10]]}}  # 1 is 1.0
@@ -117,6 +119,10 @@ def test_what_determines_a_training_decides_whether_it_is_done_again(files: Work
     assert trained == [f"{name} on condensed" for name in NAMES]  # full data is what it was
     trained.clear()
     select(SelectParams(grid=GRID, seed=1), files, OPTIONS)
+    assert len(trained) == 10
+    trained.clear()
+    monkeypatch.setattr(module, "training_code", lambda: "changed")
+    select(PARAMS, files, OPTIONS)
     assert len(trained) == 10
 
 

@@ -108,20 +108,21 @@ class GraphFilter:
     def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
         """Factorise once and keep the best weights on valid; see ``Recommender.fit``. One row of the history a choice.
 
-        With many users valid means ``USERS_TO_CHOOSE_BY`` of them.
+        With many users valid means ``USERS_TO_CHOOSE_BY`` of them, the same whatever the settings, so that trials of a
+        search are compared on the same users.
         """
         started, history, config = time.perf_counter(), History(), self.config
         resolve_device(options.device)
         if valid is not None:
             valid.check(train)
-        rng = numpy_rng(options.seed, "graph-filter")
+        rng, choice = numpy_rng(options.seed, "graph-filter"), numpy_rng(options.seed, "graph-filter", "choice")
         self.history = train.csr()
         vectors = singular_vectors(normalised(self.history), config.rank, rng)
         pairs = list(product(config.output_exponent, config.ideal_weight)) if valid is not None else []
         pairs = pairs or [(config.output_exponent[0], config.ideal_weight[0])]
         filters = [Filter.of(self.history, vectors, (config.input_exponent, *pair)) for pair in pairs]
         self.solution = filters[0]
-        qualities = [0.0] if valid is None else measured(filters, self.history, valid, rng)
+        qualities = [0.0] if valid is None else measured(filters, self.history, valid, choice)
         history.best_epoch, history.best_valid = 1, qualities[0]
         for number, (candidate, quality) in enumerate(zip(filters, qualities, strict=True), start=1):
             if quality > history.best_valid:

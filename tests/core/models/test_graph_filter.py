@@ -5,7 +5,7 @@ from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import graph_filter
 from dconrec_core.models.graph_filter import GraphFilter, GraphFilterConfig
 from dconrec_core.options import RunOptions
-from dconrec_core.types import Split
+from dconrec_core.types import IntArray, Split
 
 
 def test_it_is_the_dense_formula(planted_split: Split) -> None:
@@ -37,3 +37,22 @@ def test_many_users_are_sampled(planted_split: Split, monkeypatch: pytest.Monkey
     task = RankingTask.valid(planted_split.train, planted_split.valid)
     model = GraphFilter(GraphFilterConfig(rank=4))
     assert 0 < model.fit(planted_split.train, task, RunOptions(device="cpu")).best_valid <= 1
+
+
+def test_trials_of_any_rank_are_compared_on_the_same_users(
+    planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_filter, "USERS_TO_CHOOSE_BY", 10)
+    task = RankingTask.valid(planted_split.train, planted_split.valid)
+    asked: list[list[int]] = []
+    of = RankingTask.of
+
+    def remembering(self: RankingTask, users: IntArray) -> RankingTask:
+        asked.append(users.tolist())
+        return of(self, users)
+
+    monkeypatch.setattr(RankingTask, "of", remembering)
+    for rank, seed in ((4, 0), (8, 0), (4, 1)):
+        GraphFilter(GraphFilterConfig(rank=rank)).fit(planted_split.train, task, RunOptions(seed, "cpu"))
+    assert len(asked) == 3
+    assert asked[0] == asked[1] != asked[2]

@@ -9,6 +9,7 @@ from pydantic import Field, FiniteFloat, PositiveFloat
 from scipy import sparse
 from scipy.linalg import lapack
 
+from dconrec_core.errors import TrainingError
 from dconrec_core.kernels import entries_by_item, inverse_to_weights
 from dconrec_core.kernels import gram as compiled_gram
 from dconrec_core.models._algebra import (
@@ -25,6 +26,9 @@ from dconrec_core.models._linear import ItemSpace, LinearAutoencoder, LinearConf
 from dconrec_core.models.base import State
 from dconrec_core.types import FloatArray, Interactions
 
+MOST_ITEMS, MOST_USERS = 45_000, 30_000
+"""Items, in single precision, or users, in double, of which a square matrix is still inverted: 8 GB, and as much again
+for a penalty's copy and for the best so far."""
 SAFE_CONDITION = 1e6  # ML-1M, λ = 1: 7e5 gives errors of 2e-5 in float32
 
 
@@ -52,10 +56,21 @@ class EASE(LinearAutoencoder):
     """
 
     def solver(self, train: Interactions, device: torch.device) -> Callable[[float, bool], Solution]:
-        """See ``LinearAutoencoder.solver``."""
+        """See ``LinearAutoencoder.solver``.
+
+        Raises:
+            TrainingError: There are too many items, or, where it is solved over the users, too many users.
+        """
         rows = with_history(train.csr())
         weight, by_score = self._weights(train.item_degree)
-        if 2 * rows.shape[0] < train.n_items:
+        over_users = 2 * rows.shape[0] < train.n_items
+        size, most, what = (rows.shape[0], MOST_USERS, "users") if over_users else (train.n_items, MOST_ITEMS, "items")
+        if size > most:
+            raise TrainingError(
+                f"ease inverts a matrix over {size} {what}, at most {most}; choose graph-filter, which inverts none, "
+                "or a model of embeddings"
+            )
+        if over_users:
             rows = self.inputs(rows)
             users = inner_products(rows, rows)
             return lambda penalty, last: ease_by_users(rows, users if last else users.copy(), penalty, device, by_score)
@@ -164,10 +179,10 @@ def ease_weights(gram: FloatArray, penalty: float, device: torch.device) -> Floa
         TrainingError: The matrix is not positive definite in double precision, for a penalty next to 0.
     """
     exact = bool(gram.trace(dtype=np.float64) > penalty * SAFE_CONDITION)
-    gram.flat[:: len(gram) + 1] += penalty
-    if device.type != "cpu":
-        return invert_on_device(torch.from_numpy(gram).to(device, torch.float64 if exact else torch.float32))
     kind, work = ("d", gram.astype(np.float64)) if exact else ("s", gram)
+    work.flat[:: len(work) + 1] += penalty
+    if device.type != "cpu":
+        return invert_on_device(torch.from_numpy(work).to(device), penalty)
     # LAPACK works in place and by columns: the lower triangle of our rows is its upper one.
     factor, broke_at = getattr(lapack, f"{kind}potrf")(work.T, lower=0, overwrite_a=1, clean=0)
     check_penalty(penalty, bool(broke_at))
@@ -177,8 +192,10 @@ def ease_weights(gram: FloatArray, penalty: float, device: torch.device) -> Floa
     return np.asarray(weights, dtype=np.float32)
 
 
-def invert_on_device(lower: torch.Tensor) -> FloatArray:
+def invert_on_device(lower: torch.Tensor, penalty: float) -> FloatArray:
     """``ease_weights`` by torch, from the lower triangle of XᵀX + λI."""
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(lower))
+    factors, failed = torch.linalg.cholesky_ex(lower)
+    check_penalty(penalty, bool(failed))
+    inverse = torch.cholesky_inverse(factors)
     weights = inverse / -inverse.diagonal()
     return np.asarray(weights.fill_diagonal_(0).float().cpu().numpy())

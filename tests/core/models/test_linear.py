@@ -163,6 +163,17 @@ def test_ridge_refuses_what_it_could_not_invert(monkeypatch: pytest.MonkeyPatch)
         Ridge(RidgeConfig()).fit(drawn(32, 40, 0.3), None, OPTIONS)
 
 
+def test_ease_refuses_what_it_could_not_invert(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dconrec_core.models.ease.MOST_ITEMS", 40)
+    monkeypatch.setattr("dconrec_core.models.ease.MOST_USERS", 18)
+    for n_users, n_items in ((31, 40), (19, 50)):  # the first user has no history
+        EASE(EASEConfig()).fit(drawn(n_users, n_items, 0.3), None, OPTIONS)
+    with pytest.raises(TrainingError, match="ease inverts a matrix over 41 items, at most 40; choose graph-filter"):
+        EASE(EASEConfig()).fit(drawn(31, 41, 0.3), None, OPTIONS)
+    with pytest.raises(TrainingError, match="ease inverts a matrix over 19 users, at most 18; choose graph-filter"):
+        EASE(EASEConfig()).fit(drawn(20, 50, 0.3), None, OPTIONS)
+
+
 @pytest.mark.parametrize("limits", [{"DENSE_CELLS": 0}, {"DENSE_CELLS": 60 * 14}, {"SPARSE_PRODUCT_COST": 0}])
 @pytest.mark.parametrize("model", [EASE(EASEConfig(regularization=[5.0])), Ridge(RidgeConfig())])
 def test_tables_too_large_or_too_sparse_to_be_dense_give_the_same_scores(

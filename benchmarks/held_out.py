@@ -11,7 +11,7 @@ from benchmarks.command_line import parser_of, run_main
 from benchmarks.datasets import interactions
 from benchmarks.quality import TUNED, Source, Teaching
 from benchmarks.results import Results, Row
-from dconrec_core.comparison import fit_each, search
+from dconrec_core.comparison import fit_best, search
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.options import RunOptions
 from dconrec_core.splitting import hold_out_users, random_split
@@ -42,7 +42,7 @@ class HeldOut:
         for side, train in (("", self.condensed.interactions), ("full_", split.train)):
             valid = RankingTask.valid(split.train, split.valid, inductive=True)
             candidates = search(model, TUNED[DATASET][model], TRIALS)
-            fitted = fit_each(model, candidates, train, valid, options, where=model)[0][0]
+            fitted = fit_best(model, candidates, train, valid, options, where=model).best
             task = RankingTask.test(self.others, inductive=True)
             metrics = task.measure(task.score_of(fitted), (10, 20))
             figures |= {f"{side}{name}": metrics[name] for name in ("ndcg@10", "recall@20")}

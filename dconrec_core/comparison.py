@@ -67,7 +67,24 @@ def search(model: str, settings: Mapping[str, Any], trials: int) -> list[dict[st
     return [{**settings, **step} for step in entry.build(entry.config_class()).search_space()[:trials]]
 
 
-def fit_each(
+@dataclass(frozen=True)
+class Tried:
+    """What is kept of a search's trials: two models, however many were fitted.
+
+    Attributes:
+        best: The best on valid, the first of equals.
+        history: Its training.
+        wanted: The first with the wanted settings; None where none had them.
+        seconds: Wall time of all trainings.
+    """
+
+    best: Recommender
+    history: History
+    wanted: Recommender | None
+    seconds: float
+
+
+def fit_best(
     model: str,
     candidates: Sequence[Mapping[str, Any]],
     train: Interactions,
@@ -75,13 +92,30 @@ def fit_each(
     options: RunOptions,
     *,
     where: str,
-) -> list[tuple[Recommender, History]]:
-    """Fit ``model`` with each of ``candidates``; the best on valid first. ``where``: their path in the config."""
-    entry, tried = lookup(MODELS, model, where), list[tuple[Recommender, History]]()
-    for settings in candidates:
-        candidate = reader(entry.build(entry.configure(where, settings)), inductive=valid.histories is not None)
-        tried.append((candidate, candidate.fit(train, valid, options)))
-    return sorted(tried, key=lambda trial: -trial[1].best_valid)
+    wanted: Mapping[str, Any] | None = None,
+) -> Tried:
+    """Fit ``model`` with each of ``candidates``, one after the other; none is fitted unless all are valid.
+
+    Args:
+        model: Name in ``MODELS``.
+        candidates: What departs from the model's defaults, one a training; at least one.
+        train: What to learn from.
+        valid: What decides.
+        options: Seed, device, label, listener.
+        where: Path of the settings in the configuration, for messages.
+        wanted: All settings of a trial that is to be kept whether or not it is the best.
+    """
+    entry, best, same, seconds = lookup(MODELS, model, where), None, None, 0.0
+    for config in [entry.configure(where, settings) for settings in candidates]:
+        candidate = reader(entry.build(config), inductive=valid.histories is not None)
+        history = candidate.fit(train, valid, options)
+        seconds += history.seconds
+        if same is None and candidate.config.model_dump() == wanted:
+            same = candidate
+        if best is None or history.best_valid > best[1].best_valid:
+            best = candidate, history
+    assert best is not None
+    return Tried(*best, same, seconds)
 
 
 def train_best(
@@ -108,17 +142,17 @@ def train_best(
         where: Path of the settings in the configuration, for messages.
     """
     valid, test = RankingTask.valid(split.train, split.valid, inductive), RankingTask.test(split, inductive)
-    tried = fit_each(model, candidates, train, valid, options, where=where)
-    chosen, history = tried[0]
+    wanted = reference.config if reference else None
+    tried = fit_best(model, candidates, train, valid, options, where=where, wanted=wanted)
+    chosen = tried.best
     metrics = test.measure(test.score_of(chosen), CUTOFFS)
-    wanted = reference.config if reference else chosen.config.model_dump()
-    same = next((trial for trial, _ in tried if trial.config.model_dump() == wanted), None)
-    if same is None:  # the reference was found by another search
-        same = fit_each(model, [wanted], train, valid, options, where=where)[0][0]
+    same = chosen
+    if wanted is not None:  # unless the reference was found by another search
+        same = tried.wanted or fit_best(model, [wanted], train, valid, options, where=where).best
     return Trained(
         config=chosen.config.model_dump(),
-        history=history,
+        history=tried.history,
         metrics=metrics,
         same_settings=metrics if same is chosen else test.measure(test.score_of(same), CUTOFFS),
-        tuning_seconds=sum(history.seconds for _, history in tried),
+        tuning_seconds=tried.seconds,
     )

@@ -1,9 +1,12 @@
 """The loop around every training, and the search around it."""
 
+import gc
 import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -255,6 +258,39 @@ def test_search_keeps_the_best_on_valid_and_a_larger_one_is_never_worse_there(
     other = train_and_measure(**quick(planted_split, trials=3), reference=tried[0])  # type: ignore[arg-type]
     assert (other.config, other.metrics) == (tried[2].config, tried[2].metrics)
     assert other.same_settings == tried[0].metrics
+
+
+def test_search_holds_the_best_and_the_reference_trial_alone(
+    planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = train_and_measure(**quick(planted_split, trials=1))  # type: ignore[arg-type]
+    alive, most, fit = WeakSet[BPRMF](), [0], BPRMF.fit
+
+    def counted(self: BPRMF, *arguments: Any) -> History:
+        alive.add(self)
+        gc.collect()
+        most[0] = max(most[0], len(alive))
+        return fit(self, *arguments)
+
+    rates = [1e-6, 0.1, 1e-5, 1e-4, 1e-3]
+    monkeypatch.setattr(BPRMF, "search_space", staticmethod(lambda: [{"learning_rate": rate} for rate in rates]))
+    monkeypatch.setattr(BPRMF, "fit", counted)
+    trained = train_and_measure(**quick(planted_split, trials=5))  # type: ignore[arg-type]
+    assert (trained.config["learning_rate"], most[0]) == (0.1, 2)  # the best, and the one in training
+    monkeypatch.setattr(BPRMF, "search_space", staticmethod(lambda: [{}, *({"learning_rate": r} for r in rates[::2])]))
+    train_and_measure(**quick(planted_split, trials=4), reference=full)  # type: ignore[arg-type]
+    assert most[0] <= 3
+
+
+def test_nothing_is_trained_where_a_trial_of_the_search_is_not_valid(
+    planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BPRMF, "search_space", staticmethod(lambda: [{}, {"patience": 5}]))
+    heard: list[EpochEvent] = []
+    options = RunOptions(device="cpu", on_epoch=heard.append)
+    with pytest.raises(ConfigError, match="eval_every 6 is above patience 5"):
+        train_and_measure(**quick(planted_split, settings={"eval_every": 6}, options=options))  # type: ignore[arg-type]
+    assert not heard
 
 
 def test_settings_replace_defaults_and_the_searchs_own_steps_come_on_top(

@@ -11,7 +11,7 @@ from dconrec_core.condensation.base import Condenser
 from dconrec_core.condensation.baselines import TeacherTop, TeacherTopConfig
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig
 from dconrec_core.condensation.synthetic_users import SyntheticUsers, SyntheticUsersConfig, default_n_users
-from dconrec_core.errors import BudgetError
+from dconrec_core.errors import BudgetError, DConRecError, TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.models.inductive import reader
@@ -83,6 +83,7 @@ class Contest:
         self.deadline = time.perf_counter() + config.time_limit
         self.judged: list[Judged] = []
         self.refused: list[str] = []
+        self.refusal: type[DConRecError] = BudgetError  # of the last that was refused
         self.not_tried: list[str] = []
 
     @property
@@ -111,15 +112,19 @@ class Contest:
         return [Proposal("synthetic-users", {**self._steps(), "n_users": size}) for size in sorted(sizes)]
 
     def hold(self, proposals: list[Proposal]) -> None:
-        """Condense by each and judge it. The first of all is tried whatever time there is."""
+        """Condense by each and judge it. The first of all is tried whatever time there is.
+
+        One that refuses the budget, or in which a training goes wrong, takes nothing from the others.
+        """
         for proposal in proposals:
             if self.judged and time.perf_counter() > self.deadline:
                 self.not_tried.append(str(proposal))
                 continue
             try:
                 self.judged.append(self._judge(proposal))
-            except BudgetError as error:
+            except (BudgetError, TrainingError) as error:
                 self.refused.append(f"{proposal}: {error}")
+                self.refusal = type(error)
                 continue
             tried, quality = len(self.judged), self.judged[-1].quality
             self.options.on_epoch(EpochEvent(self.options.label, tried, MOST, {"valid_ndcg@10": quality}))
@@ -175,13 +180,14 @@ class Auto:
 
         Raises:
             ConfigError: There is no such judge.
-            BudgetError: Every proposal refuses the budget.
+            BudgetError: Every proposal fails, the last because it refuses the budget.
+            TrainingError: Every proposal fails, the last because of a training.
         """
         lookup(MODELS, self.config.judge, "condense.config.judge")
         contest = Contest(self.config, pool, valid, budget, options)
         contest.hold(contest.first_round())
         if not contest.judged:
-            raise BudgetError("; ".join(contest.refused))
+            raise contest.refusal("; ".join(contest.refused))
         contest.hold(contest.second_round())
         return replace(
             contest.best.condensed, condenser=self.name, config=self.config.model_dump(), notes=contest.notes()

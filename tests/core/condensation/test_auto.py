@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dconrec_core.condensation.auto import Auto, AutoConfig
-from dconrec_core.errors import BudgetError, ConfigError
+from dconrec_core.errors import BudgetError, ConfigError, TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.options import EpochEvent, RunOptions
@@ -52,9 +52,12 @@ def test_when_time_is_up_the_rest_is_named_and_the_first_stands(planted_split: S
     assert "the time limit of 1e-06 s was over" in result.notes["not_tried"]
 
 
-def test_a_proposal_that_refuses_the_budget_is_named(planted_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [BudgetError, TrainingError])
+def test_a_proposal_that_fails_is_named_and_the_others_stand(
+    error: type[Exception], planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
-        raise BudgetError("the tail is larger than the budget")
+        raise error("the tail is larger than the budget")
 
     monkeypatch.setattr("dconrec_core.condensation.policy_gradient.DConRec.condense", refuse)
     result, _ = chosen(planted_split, 240)
@@ -66,12 +69,15 @@ def test_unknown_judge_says_so(planted_split: Split) -> None:
         chosen(planted_split, 40, judge="bprm")
 
 
-def test_when_all_refuse_the_reasons_are_the_error(planted_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [BudgetError, TrainingError])
+def test_when_all_fail_the_reasons_are_the_error(
+    error: type[Exception], planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object) -> None:
-        raise BudgetError("too small")
+        raise error("too small")
 
     monkeypatch.setattr("dconrec_core.condensation.auto.Contest._judge", refuse)
-    with pytest.raises(BudgetError, match=r"synthetic-users \(steps 40\): too small"):
+    with pytest.raises(error, match=r"synthetic-users \(steps 40\): too small"):
         chosen(planted_split, 40)
 
 

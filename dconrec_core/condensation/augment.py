@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dconrec_core.errors import ConfigError
+from dconrec_core.errors import ConfigError, TrainingError
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import BLOCK_CELLS, ScoreFunction
 from dconrec_core.top_k import top_k
@@ -35,6 +35,7 @@ def build_pool(
 
     Raises:
         ConfigError: ``pseudo_ratio`` or ``min_pseudo`` is negative.
+        TrainingError: A score is NaN or infinite; −∞ keeps an item out.
     """
     if pseudo_ratio < 0 or min_pseudo < 0:
         raise ConfigError(
@@ -49,6 +50,13 @@ def build_pool(
     for number, start in enumerate(starts, start=1):
         part = np.arange(start, min(start + block, train.n_users), dtype=np.int32)
         table = score(part)
+        in_range = table < np.inf  # a NaN is not
+        if not in_range.all():
+            row, item = divmod(int(in_range.argmin()), train.n_items)
+            raise TrainingError(
+                f"the teacher's score of item {item} for user {part[row]} is {table[row, item]}; change teacher.config "
+                "(a larger regularization, a lower learning rate) and train the teacher again"
+            )
         low, high = train.indptr[part[0]], train.indptr[part[-1] + 1]
         scores.append(table[train.users[low:high] - start, train.items[low:high]])
         best = top_k(table, train.indptr, train.items, part, most)

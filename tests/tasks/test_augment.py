@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dconrec_core.condensation.augment import build_pool, n_pseudo
 from dconrec_core.data.io import read_pool
-from dconrec_core.errors import ConfigError, DataError
+from dconrec_core.errors import ConfigError, DataError, TrainingError
 from dconrec_core.models.store import load_model
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.types import CandidatePool, FloatArray, IntArray, Interactions, Split
@@ -145,3 +145,21 @@ def test_users_are_scored_in_blocks_and_the_blocks_do_not_show(
 def test_negative_numbers_are_refused(pseudo_ratio: float, min_pseudo: int, planted_split: Split) -> None:
     with pytest.raises(ConfigError, match="must not be negative"):
         pool_of(planted_split.train, np.zeros((60, 40), dtype=np.float32), pseudo_ratio, min_pseudo)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_name_the_teachers_settings(bad: float, planted_split: Split) -> None:
+    table = np.zeros((60, 40), dtype=np.float32)
+    table[7] = bad
+    message = rf"the teacher's score of item 0 for user 7 is {bad}; change teacher\.config"
+    with pytest.raises(TrainingError, match=message):
+        pool_of(planted_split.train, table, 0.3, 5)
+
+
+def test_a_teacher_may_keep_items_out(planted_split: Split) -> None:
+    table = np.zeros((60, 40), dtype=np.float32)
+    kept_out = ~planted_split.train.csr().toarray().astype(bool)
+    kept_out[:, 20:] = False
+    table[kept_out] = -np.inf
+    pool = pool_of(planted_split.train, table, 0.0, 3)
+    assert (pool.interactions.items[~pool.observed] >= 20).all()

@@ -4,6 +4,7 @@ By the identity (FᵀF + λI)⁻¹Fᵀ = Fᵀ(FFᵀ + λI)⁻¹ a model of m use
 n × n matrix, whichever is smaller; from the former no n × n matrix has to be made.
 """
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -155,7 +156,7 @@ class LinearAutoencoder(ABC):
             row = {"epoch": float(number), "regularization": penalty}
             if valid is not None:
                 row[f"valid_{CRITERION}"] = valid.measure(valid.score_of(self), (10,))[CRITERION]
-            quality = row.get(f"valid_{CRITERION}", 0.0)
+            quality = row.get(f"valid_{CRITERION}", math.nan)
             if best is None or quality > history.best_valid:
                 best, history.best_epoch, history.best_valid = self.solution, number, quality
             history.rows.append(row)

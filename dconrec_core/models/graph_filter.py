@@ -3,6 +3,7 @@
 arXiv:2108.07567. A strong model of large, sparse catalogues, for which an item × item matrix is too large.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ class GraphFilter:
         pairs = pairs or [(config.output_exponent[0], config.ideal_weight[0])]
         filters = [Filter.of(self.history, vectors, (config.input_exponent, *pair)) for pair in pairs]
         self.solution = filters[0]
-        qualities = [0.0] if valid is None else measured(filters, self.history, valid, choice)
+        qualities = [math.nan] if valid is None else measured(filters, self.history, valid, choice)
         history.best_epoch, history.best_valid = 1, qualities[0]
         for number, (candidate, quality) in enumerate(zip(filters, qualities, strict=True), start=1):
             if quality > history.best_valid:

@@ -73,10 +73,11 @@ def test_unfitted_model_says_so(name: str) -> None:
 def test_isolated_users_and_items_and_a_single_interaction(name: str) -> None:
     train = Interactions.of([1], [2], 4, 5)
     model = MODELS[name].build(MODELS[name].configure(name, QUICK[name]))
-    model.fit(train, None, RunOptions(device="cpu"))
+    history = model.fit(train, None, RunOptions(device="cpu"))
     scores = model.score(np.arange(4, dtype=np.int32))
     assert scores.shape == (4, 5)
     assert np.isfinite(scores).all()
+    assert np.isnan(history.best_valid)  # nothing was measured
 
 
 @every_model

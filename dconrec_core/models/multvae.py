@@ -40,7 +40,8 @@ class MultVAEConfig(EpochConfig):
     kl_weight: float = Field(0.2, ge=0)
     """Weight β of the Kullback–Leibler term once it is annealed."""
     annealing_epochs: int = Field(50, ge=0)
-    """Epochs over which that weight grows from 0."""
+    """Passes over the training set over which that weight grows from 0; an epoch may be several, see
+    ``epoch_interactions``."""
     learning_rate: float = Field(0.001, gt=0)
     """Step size of Adam."""
     weight_decay: float = Field(0.0, ge=0)
@@ -64,7 +65,7 @@ class Autoencoder(TorchTraining):
     ) -> None:
         self.train, self.config, self.history = train, config, train.csr()
         self.users = np.flatnonzero(train.user_degree).astype(np.int32)
-        self.epochs = 0
+        self.epochs = 0  # passes so far
         start, random = initial_weights(train.n_items, config, rng), random_state(rng)
         super().__init__(start, config.learning_rate, random, rng, device, config.weight_decay)
 
@@ -101,7 +102,7 @@ class Autoencoder(TorchTraining):
         return self.annealed() * divergence - likelihood
 
     def annealed(self) -> float:
-        """The weight of the Kullback–Leibler term in this epoch."""
+        """The weight of the Kullback–Leibler term in this pass."""
         config = self.config
         share = self.epochs / config.annealing_epochs if config.annealing_epochs else 1.0
         return config.kl_weight * min(share, 1.0)

@@ -7,6 +7,7 @@ import torch
 import dconrec_core.models.multvae as module
 from dconrec_core.models.multvae import Autoencoder, MultVAE, MultVAEConfig
 from dconrec_core.options import RunOptions
+from dconrec_core.training import run_epochs
 from dconrec_core.types import Interactions, Split
 
 CPU = torch.device("cpu")
@@ -49,6 +50,12 @@ def test_divergence_is_annealed_to_its_weight(planted: Interactions) -> None:
         trainer.epoch()
     assert seen == pytest.approx([0, 0.2, 0.4, 0.4])
     assert trainer_of(planted, kl_weight=0.4, annealing_epochs=0).annealed() == pytest.approx(0.4)
+
+
+def test_annealing_counts_passes_of_which_an_epoch_may_be_several(planted: Interactions) -> None:
+    trainer = trainer_of(planted, kl_weight=0.4, annealing_epochs=4, epoch_interactions=2 * len(planted), epochs=1)
+    run_epochs("multvae", trainer.config, trainer, None, RunOptions())
+    assert trainer.annealed() == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 59, 10_000])

@@ -135,7 +135,7 @@ class Reader:
         return outputs.T @ (solved @ queries * sharpness(self.parameters, queries.sum(dim=0)))
 
     def settings(self) -> dict[str, float]:
-        """As settings of the model ``ridge``."""
+        """For the card, by the names of the settings of ``ridge``, which takes λ as a list of those to try."""
         known = {name: value.item() for name, value in self.parameters.items()}
         return {
             **{name: round(value, 4) for name, value in known.items() if not name.startswith("log_")},

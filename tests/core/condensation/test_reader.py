@@ -58,11 +58,13 @@ def test_it_is_ridge_where_leverage_is_left(reader: Reader) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
-def test_settings_are_those_of_ridge() -> None:
+def test_settings_are_those_of_ridge_which_takes_a_list_of_penalties() -> None:
     settings = Reader(3, torch.device("cpu")).settings()
     assert settings["regularization"] == pytest.approx(10.0)
     assert settings["smoothing"] == pytest.approx(1.0)
     assert {"input_exponent", "output_exponent", "user_exponent"} <= settings.keys()
+    config = MODELS["ridge"].configure("ridge", {**settings, "regularization": [settings["regularization"]]})
+    assert config.regularization == pytest.approx([10.0])
 
 
 def test_gradients_reach_the_histories_and_every_number(reader: Reader) -> None:

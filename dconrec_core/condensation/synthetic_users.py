@@ -1,8 +1,9 @@
 """``synthetic-users``: discrete histories of a few made-up users that a recommender learns as much from as from all.
 
 The idea of a small set of users of its own is Distill-CF's (Sachdeva et al., NeurIPS 2022, arXiv:2206.02626). Here the
-set is discrete and within a strict budget of interactions throughout; the inner problem has a closed form (``Reader``);
-the outer loss asks it to rank, for real users, what their teacher would and what of their own history is hidden.
+set is discrete throughout, and whenever it is looked at within a strict budget of interactions, which the first steps
+may be over by logits that tie; the inner problem has a closed form (``Reader``); the outer loss asks it to rank, for
+real users, what their teacher would and what of their own history is hidden.
 """
 
 import math

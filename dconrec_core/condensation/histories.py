@@ -102,10 +102,16 @@ class Histories:
         flat = target.view(-1)
         count = np.maximum(np.bincount(rows[~kept], minlength=size), 1)
         share = (hidden_weight / count).astype(np.float32)
-        flat[torch.from_numpy(columns[~kept] * size + rows[~kept])] = torch.from_numpy(share[rows[~kept]])
+        flat[torch.from_numpy(places(rows[~kept], columns[~kept], size))] = torch.from_numpy(share[rows[~kept]])
         rows, columns, weights = self.wanted.take(users)
-        flat[torch.from_numpy(columns * size + rows)] = torch.from_numpy((1 - hidden_weight) * weights)
+        flat[torch.from_numpy(places(rows, columns, size))] = torch.from_numpy((1 - hidden_weight) * weights)
         return Lesson(shown, target.to(self.device))
+
+
+def places(rows: npt.NDArray[np.int64], columns: IntArray, n_rows: int) -> npt.NDArray[np.int64]:
+    """Of entries in a table of columns × rows that lies flat and may be of more than 2³¹ cells."""
+    flat: npt.NDArray[np.int64] = columns.astype(np.int64) * n_rows + rows
+    return flat
 
 
 def teacher_targets(pool: CandidatePool, n_targets: int, rank_scale: float) -> tuple[Interactions, FloatArray]:

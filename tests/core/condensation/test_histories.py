@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dconrec_core.condensation.histories import Histories, teacher_targets, worth_mentioning
+from dconrec_core.condensation.histories import Histories, places, teacher_targets, worth_mentioning
 from dconrec_core.types import CandidatePool, Interactions, Split
 from tests.contracts import planted_pool
 
@@ -48,6 +48,11 @@ def test_lessons_lie_where_they_are_asked_for(pool: CandidatePool) -> None:
     histories = Histories(pool, np.arange(4, dtype=np.int32), 5, 2.0, elsewhere)
     lesson = histories.lesson(np.array([1, 0]), hidden=0.0, hidden_weight=0.25, rng=np.random.default_rng(0))
     assert (lesson.shown.table.device, lesson.target.device) == (elsewhere, elsewhere)
+
+
+def test_places_of_a_large_table_do_not_overflow() -> None:
+    got = places(np.array([0, 5]), np.array([3, 40_000], dtype=np.int32), 100_000)
+    assert got.tolist() == [300_000, 4_000_000_005]
 
 
 def test_what_is_hidden_is_asked_for(planted_split: Split) -> None:

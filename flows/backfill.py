@@ -26,7 +26,8 @@ from dconrec_core.data.local import INPUT
 from dconrec_core.errors import DConRecError
 from flows.failure import USER_ERRORS, one_line
 from flows.hooks import remember_failure
-from flows.params import check_names, dump_value, read_params
+from flows.overrides import overrides
+from flows.params import check_names, dump_value, read_document, read_params
 from flows.states import STOPPED, failed
 from tasks.versioning import Versions
 from tasks.warm import CHAMPIONS
@@ -67,6 +68,7 @@ def backfill(
         runs = combinations(lists, {**anew, **(changes or {})})
         for run in runs:  # before the first one costs anything
             check_names(read_params(Path(), run))
+            list(overrides(read_document(Path()), read_document(Path(), run)))  # refuses what DVC cannot be told
         rows, problems = [], []
         for position, run in enumerate(runs):
             name = f"backfill-{str(flow_run.id)[:8]}-{position + 1}"
@@ -109,8 +111,8 @@ def run_experiment(name: str, changes: Changes) -> None:
     start = read_params(Path(), changes).condense.start
     if start is not None and (CHAMPIONS / start).is_dir():
         command += ["--copy-paths", str(CHAMPIONS / start)]
-    for key, value in changes.items():
-        command += ["--set-param", f"{key}={dump_value(value)}"]
+    for override in overrides(read_document(Path()), read_document(Path(), changes)):
+        command += ["--set-param", override]
     last = ""
     with subprocess.Popen(
         command,

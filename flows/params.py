@@ -33,7 +33,18 @@ def read_params(root: Path, changes: Mapping[str, Any] | None = None) -> Pipelin
         DataError: There is no such file, or it is not UTF-8 text.
         ConfigError: It is not YAML, a key is unknown or missing, or a value has the wrong type or range.
     """
-    return _validate(_changed(_text(root), changes or {}))
+    return _validate(read_document(root, changes))
+
+
+def read_document(root: Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the file itself says, without defaults, as plain values.
+
+    Raises:
+        DataError: As ``read_params``.
+        ConfigError: It is not YAML.
+    """
+    document: dict[str, Any] = _plain(_changed(_text(root), changes or {}), Counter())
+    return document
 
 
 def presets(root: Path) -> list[str]:
@@ -50,7 +61,7 @@ def read_preset(root: Path, name: str) -> PipelineParams:
     path = root / PRESETS / f"{name}.yaml"
     if not path.is_file():
         raise ConfigError(f"dataset is {name!r}; {suggest(name, presets(root))}, each a file of {PRESETS}/")
-    return _validate(_parse(path.read_text(encoding="utf-8")))
+    return _validate(_plain(_parse(path.read_text(encoding="utf-8")), Counter()))
 
 
 def write_changes(root: Path, changes: Mapping[str, Any]) -> None:
@@ -176,7 +187,7 @@ def _parse(text: str) -> Any:
 
 def _validate(document: Mapping[str, Any]) -> PipelineParams:
     try:
-        return PipelineParams.model_validate(_plain(document, Counter()))
+        return PipelineParams.model_validate(document)
     except ValidationError as error:
         raise ConfigError(f"{PARAMS_FILE}: {explain(error, '', PipelineParams)}") from None
 

@@ -28,7 +28,7 @@ from flows.stages import BY_NAME, STAGES, Stage
 from flows.states import STOPPED, TIMED_OUT, UNREACHABLE, failed, is_unreachable
 from tasks.naming import run_name
 from tasks.params import PipelineParams
-from tasks.versioning import Versions
+from tasks.versioning import VersioningError, Versions
 from tasks.versioning_repair import repair
 from tasks.workspace import Workspace
 
@@ -41,11 +41,10 @@ RETRY_SECONDS: list[float] = [5, 30]
 class Job:
     """One run of the pipeline. A plain class, so that Prefect hands it to tasks as it is."""
 
-    def __init__(self, params: PipelineParams, versions: Versions) -> None:
-        self.params, self.versions = params, versions
-        self.files = Workspace()
+    def __init__(self, versions: Versions) -> None:
+        self.versions, self.files = versions, Workspace()
         self.console, self.progress = Console(total=len(STAGES)), ProgressBar(total=len(STAGES))
-        self.names_checked = False
+        self._checked: PipelineParams | None = None
 
     def run(self, stage: Stage) -> State[Any]:
         """Do one stage if it is stale, or fetch what an earlier run with the same inputs left."""
@@ -53,29 +52,42 @@ class Job:
         if not reasons:
             self.console.skip(stage.name, "up to date")
             return Completed(name=FRESH, message="nothing it depends on has changed")
-        self._check_names()
+        before, params = self.versions.inputs(stage.name), self._read_params()
         self.console.begin(stage.name, stage.job)
         get_run_logger().info("%s is stale: %s", stage.name, ", ".join(reasons))
         if self.versions.restore(stage.name):
             self.console.end("from the cache of an earlier run")
             return Completed(name=RESTORED, message="outputs of an earlier run with the same inputs")
-        stage.run(self.params, self.files, self._options())
+        stage.run(params, self.files, self._options(params))
+        _require_same(before, self.versions.inputs(stage.name))
         self.versions.commit(stage.name)
         self.console.end()
         return Completed(message=f"ran because: {', '.join(reasons)}"[:1000])
 
-    def _check_names(self) -> None:
-        if not self.names_checked:  # not before something must run: it takes seconds to import the registries
-            check_names(self.params)
-            self.names_checked = True
+    def _read_params(self) -> PipelineParams:
+        """The file as it is now, as DVC takes it; not once for all stages, since it may be edited while one runs."""
+        params = read_params(Path())
+        if params != self._checked:  # not before something must run: it takes seconds to import the registries
+            check_names(params)
+            self._checked = params
+        return params
 
-    def _options(self) -> RunOptions:
-        checkpoints = self.files.checkpoints
-        return RunOptions(self.params.seed, self.params.device, on_epoch=self._epoch, checkpoints=checkpoints)
+    def _options(self, params: PipelineParams) -> RunOptions:
+        return RunOptions(params.seed, params.device, on_epoch=self._epoch, checkpoints=self.files.checkpoints)
 
     def _epoch(self, event: EpochEvent, /) -> None:
         self.console.epoch(event)
         self.progress.epoch(event)
+
+
+def _require_same(before: Mapping[str, object], after: Mapping[str, object]) -> None:
+    """What a stage depends on must not have changed while it ran: DVC would remember its outputs as those of ``after``.
+
+    Raises:
+        VersioningError: It has.
+    """
+    if changed := [name for name in {**before, **after} if before.get(name) != after.get(name)]:
+        raise VersioningError(f"{', '.join(changed)} changed while it ran, so its outputs are not kept; run again")
 
 
 @task(
@@ -128,7 +140,8 @@ def pipeline(changes: dict[str, Any] | None = None) -> State[Any]:
             repair(Path())  # a worker starts here, and not with a command
             if changes:
                 write_changes(Path(), changes)
-            return _run_stages(Job(read_params(Path()), versions))
+            read_params(Path())  # a file that cannot be read is the fault of no stage
+            return _run_stages(Job(versions))
     except USER_ERRORS as error:
         return Failed(name=STOPPED, message=one_line(error))
 

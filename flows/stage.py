@@ -1,4 +1,8 @@
-"""``python -m flows.stage NAME``: one stage, as ``dvc.yaml`` runs it."""
+"""``python -m flows.stage NAME``: one stage, as ``dvc.yaml`` runs it.
+
+DVC hashes what a stage depends on once more when it is over, and remembers that: ``dvc repro`` does not see an edit
+meanwhile. The flow does (``flows/pipeline.py``).
+"""
 
 import os
 import sys

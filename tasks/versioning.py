@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dvc.dependency import ParamsDependency
 from dvc.exceptions import CollectCacheError, DvcException
 from dvc.lock import LockError
 from dvc.output import Output
@@ -71,6 +72,17 @@ class Versions:
         with told(self._root):
             status = self._repo.status(targets=[stage])
         return [reason for entry in status.get(stage, []) for reason in _words(entry)]
+
+    def inputs(self, stage: str) -> dict[str, object]:
+        """What ``stage`` depends on as it is now: the hash of each file and folder, the value of each setting."""
+        with told(self._root), self._repo.lock:
+            self._repo._reset()
+            found = self._repo.stage.collect(stage)[0]
+            found.save_deps()
+        inputs: dict[str, object] = {}
+        for dep in found.deps:
+            inputs |= dep.hash_info.value if isinstance(dep, ParamsDependency) else {str(dep): dep.hash_info.value}
+        return inputs
 
     def restore(self, stage: str) -> bool:
         """Check out outputs that an earlier run with the same inputs left in the cache; False where none did.

@@ -21,6 +21,7 @@ class Versions:
 
     def __init__(self, *stale, cached=()):
         self.stale, self.cached, self.committed = set(stale), set(cached), []
+        self.hashes = {"seed": 0, "data/raw": "a1"}
 
     def __enter__(self):
         return self
@@ -30,6 +31,9 @@ class Versions:
 
     def reasons(self, stage):
         return ["seed modified"] if stage in self.stale else []
+
+    def inputs(self, stage):
+        return dict(self.hashes)
 
     def restore(self, stage):
         return stage in self.cached
@@ -108,6 +112,26 @@ def test_a_failure_of_the_input_stops_the_flow_in_one_line_and_is_not_tried_agai
     last = (home() / "logs/failures.log").read_text().splitlines()[-1]
     assert last.endswith("dconrec 'ml-100k auto 0.05' Stopped: a: no column 'rating' in ratings.csv")
     assert versions.committed == []
+
+
+def test_what_changes_while_a_stage_runs_stops_the_flow_and_nothing_is_committed(run):
+    versions = Versions("a", "b")
+    result = run(versions, stage("a", lambda: versions.hashes.update(seed=1)), stage("b", lambda: None))
+    assert result.state.name == "Stopped"
+    assert result.state.message == "a: seed changed while it ran, so its outputs are not kept; run again"
+    assert versions.committed == []
+
+
+def test_each_stage_runs_with_the_params_that_dvc_will_remember(run, tmp_path):
+    file, seen = tmp_path / "params.yaml", []
+
+    def edit(params, files, options):
+        seen.append((params.seed, options.seed))
+        file.write_text(file.read_text().replace("seed: 0 #", "seed: 7 #"))
+
+    result = run(Versions("a", "b"), *(Stage(name, "", (), edit) for name in "ab"))
+    assert result.state.is_completed()
+    assert seen == [(0, 0), (7, 7)]
 
 
 def test_what_may_answer_the_next_time_is_tried_again(run):

@@ -66,6 +66,18 @@ def test_a_stage_is_stale_until_it_is_committed_and_again_when_something_changes
         assert versions.reasons("first") == ["first.txt deleted"]
 
 
+def test_inputs_are_the_files_and_settings_of_a_stage_as_they_are_now(project):
+    with Versions(project) as versions:
+        before = versions.inputs("first")
+        assert before.keys() == {"source.txt", "letter"}
+        run_first(project, versions)
+        assert versions.inputs("first") == before
+        (project / "params.yaml").write_text("letter: b\n")
+        assert versions.inputs("first") == {**before, "letter": "b"}
+        (project / "source.txt").write_text("other\n")
+        assert versions.inputs("first")["source.txt"] != before["source.txt"]
+
+
 def test_outputs_of_earlier_inputs_come_back_from_the_cache(project):
     with Versions(project) as versions:
         assert not versions.restore("first")

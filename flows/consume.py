@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.consume", description=__doc__)
     parser.add_argument("--name", help="registered model; the one of params.yaml by default")
     parser.add_argument("--alias", default="champion")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write, replaced if it exists")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; a set that is there is replaced")
     asked = parser.parse_args(arguments)
     out = asked.out.resolve()
     os.chdir(ROOT)

@@ -1,5 +1,6 @@
 """The registered condensed sets: who is champion, why, who was before, and the bytes, checked."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 
 from dconrec_core.atomic import atomic_folder
-from dconrec_core.condensation.dataset import dataset_sha256, read_card
+from dconrec_core.condensation.dataset import CARD, dataset_sha256, read_card
 from dconrec_core.errors import DataError
 from tasks.naming import model_name
 from tasks.params import PipelineParams
@@ -105,12 +106,13 @@ class Registry:
         """Download a version's condensed set to ``out`` and check its bytes.
 
         Args:
-            out: Folder; replaced only by a set whose bytes are right.
+            out: Folder; a set that is there is replaced, by one whose bytes are right, and nothing else is.
             alias: Which version.
 
         Raises:
-            DataError: There is none, or its bytes are not those that were registered.
+            DataError: There is none, its bytes are not those that were registered, or ``out`` holds something else.
         """
+        require_replaceable(out)
         version = self.by_alias(alias)
         if version is None:
             raise DataError(f"MLflow at {self.tracker.uri} has no {alias} of {self.name}; run the pipeline first")
@@ -147,6 +149,25 @@ class Registry:
                 return None
             with told(self.tracker.uri):
                 raise
+
+
+def require_replaceable(out: Path) -> None:
+    """``out`` is to be new, empty, or a condensed set: whatever else lies there is somebody's.
+
+    Raises:
+        DataError: It is not.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    try:
+        card = json.loads((out / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        card = None
+    if not (isinstance(card, dict) and {"schema_version", "sha256"} <= card.keys()):  # of whatever version
+        raise DataError(
+            f"{out} exists and is no condensed set (it has no {CARD} of one), so it is not replaced; "
+            "name a folder that does not exist, or empty this one"
+        )
 
 
 def check_bytes(folder: Path, registered: str, uri: str) -> None:

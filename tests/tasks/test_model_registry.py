@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dconrec_core.condensation.base import make_synthetic
-from dconrec_core.condensation.dataset import write_condensed
+from dconrec_core.condensation.dataset import read_card, write_condensed
 from dconrec_core.errors import DataError
 from dconrec_core.registry import Config
 from dconrec_core.types import Budget, Interactions
@@ -79,6 +79,23 @@ def test_life_of_three_versions(registry, tmp_path):
     description = version(registry, "2").description
     assert [word in description for word in ("**waiting**", "**promoted**", "**rolled back**")] == [True] * 3
     assert description.count("## Decisions") == 1
+
+
+def test_a_former_set_is_replaced_and_nothing_else_is(registry, tmp_path):
+    registry.promote("1", "for this test", "a person")
+    others = tmp_path / "others"
+    others.mkdir()
+    registry.fetch(others)  # it is empty
+    (others / "card.json").write_text('{"schema_version": 0, "sha256": "of a former set"}')
+    registry.fetch(others)
+    assert read_card(others).sha256 == version(registry, "1").tags[SHA256]
+    for card in ("{}", "[", "3"):
+        (others / "card.json").write_text(card)
+        with pytest.raises(DataError, match=f"{others} exists and is no condensed set .*; name a folder"):
+            registry.fetch(others)
+        assert (others / "card.json").read_text() == card
+    with pytest.raises(DataError, match=r"others/card\.json exists and is no condensed set"):
+        registry.fetch(others / "card.json")
 
 
 def test_altered_bytes_are_refused_and_nothing_is_written(registry, tmp_path):

@@ -36,7 +36,7 @@ from flows.hooks import remember_failure
 from flows.pages import USUAL, mlflow_pages
 from flows.params import check_names, parse_changes, presets, read_params, read_preset
 from flows.served import HOST
-from flows.states import STOPPED, UNREACHABLE, failed, is_unreachable
+from flows.states import RETRY_SECONDS, STOPPED, UNREACHABLE, failed, is_unreachable
 from tasks.comparison import Cell
 from tasks.grid import cells, cheapest_first
 from tasks.params import PipelineParams
@@ -45,7 +45,6 @@ from tasks.workspace import Workspace
 
 LOCAL = "local"
 INTERRUPTED = "interrupted; run again to go on from the last finished cell"
-RETRY_SECONDS: list[float] = [5, 30]
 
 # The choices are shown in Prefect's form; that a name exists is checked by the flow, which offers the nearest one.
 Dataset = Annotated[str, Field(json_schema_extra={"enum": [PARAMS_FILE, *presets(ROOT)]})]

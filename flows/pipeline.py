@@ -25,7 +25,7 @@ from flows.hooks import remember_failure
 from flows.params import check_names, read_params, write_changes
 from flows.results import draw, read_results, table
 from flows.stages import BY_NAME, STAGES, Stage
-from flows.states import STOPPED, TIMED_OUT, UNREACHABLE, failed, is_unreachable
+from flows.states import RETRY_SECONDS, STOPPED, TIMED_OUT, UNREACHABLE, failed, is_unreachable
 from tasks.naming import run_name
 from tasks.params import PipelineParams
 from tasks.versioning import VersioningError, Versions
@@ -34,8 +34,6 @@ from tasks.workspace import Workspace
 
 FRESH, RESTORED = "Fresh", "Restored"
 """States of a stage that did not run: nothing to do, or its outputs were in DVC's cache."""
-
-RETRY_SECONDS: list[float] = [5, 30]
 
 
 class Job:

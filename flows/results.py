@@ -4,10 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.summary import POPULARITY_RANKER, Result, summarise
+from tasks.summary import POPULARITY_RANKER, TIMED_STAGES, Result, summarise
 from tasks.workspace import Workspace
 
-TIMED_STAGES = ("pretrain", "condense", "evaluate")
 HEADER = (
     "training set",
     "model",

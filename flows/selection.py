@@ -28,7 +28,7 @@ from flows.console import Console, spell_seconds
 from flows.failure import USER_ERRORS, one_line
 from flows.params import check_names, read_params, write_changes
 from flows.stages import STAGES
-from flows.states import STOPPED, UNREACHABLE, failed, is_unreachable
+from flows.states import RETRY_SECONDS, STOPPED, UNREACHABLE, failed, is_unreachable
 from tasks.naming import run_name
 from tasks.params import PipelineParams
 from tasks.selection import PIPELINE_FIRST, Selection, Training, agreement_of, read_selection
@@ -39,7 +39,6 @@ WORKERS = 1
 KEPT = "Kept"
 """State of a training that an earlier run has finished."""
 INTERRUPTED = "interrupted; run again to go on from the last finished training"
-RETRY_SECONDS: list[float] = [5, 30]
 
 
 class Interrupted(DConRecError):

@@ -25,7 +25,7 @@ NAMED = {"dataset", "teacher", "condense", "evaluate"}
 
 
 def run(stage: Stage, params: PipelineParams, files: Workspace, options: RunOptions) -> None:
-    """Run one stage in this process; both drivers come here."""
+    """Run one stage as ``dvc.yaml`` does, in a process of its own; the flow calls ``stage.run`` itself."""
     if NAMED & set(stage.params) and stage.name != "register":  # its inputs show that the names were right
         check_names(params)
     stage.run(params, files, options)

@@ -10,6 +10,8 @@ from flows.failure import may_pass, one_line
 
 STOPPED, UNREACHABLE, TIMED_OUT = "Stopped", "Unreachable", "TimedOut"
 """States of a failure that is not a bug: for good, of something that may answer the next time, and Prefect's own."""
+RETRY_SECONDS: list[float] = [5, 30]
+"""Before the first and the second further try of what may answer the next time."""
 
 
 def failed(what: str, error: BaseException) -> State[Any]:

@@ -23,12 +23,11 @@ from tasks.model_registry import CHAMPION, Registry
 from tasks.naming import model_name, run_name
 from tasks.params import OF_NO_STAGE, PipelineParams
 from tasks.rivals import compare, dealt_anew, judge_rivals
-from tasks.summary import POPULARITY_RANKER, Result, summarise
+from tasks.summary import POPULARITY_RANKER, TIMED_STAGES, Result, summarise
 from tasks.tracked_data import data_inputs
 from tasks.tracking import DataInput, Run, Tracker
 from tasks.workspace import Workspace
 
-TIMED_STAGES = ("pretrain", "condense", "evaluate")
 PACKAGES = ("mlflow", "pandas", "pyarrow")
 """What loading a registered dataset needs."""
 

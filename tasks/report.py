@@ -18,11 +18,10 @@ from tasks.page import render_page
 from tasks.report_history import typical_history
 from tasks.report_panels import popularity_figure, ratio_figure, search_figure, spread, training_figure
 from tasks.report_users import user_base
-from tasks.summary import POPULARITY_RANKER, Result, summarise
+from tasks.summary import POPULARITY_RANKER, TIMED_STAGES, Result, summarise
 from tasks.workspace import Workspace
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "prefect", "mlflow", "dvc", "great_expectations")
-TIMED_STAGES = ("pretrain", "condense", "evaluate")
 
 
 def report(files: Workspace, out: Path) -> None:

@@ -61,8 +61,8 @@ class Training:
         return f"{self.configuration.name} on {self.side.name}"
 
 
-def select(params: SelectParams, files: Workspace, options: RunOptions) -> None:
-    """Train what is not yet trained, one after the other, and write what came of it.
+class Selection:
+    """What is to be trained, and what is trained already.
 
     Args:
         params: Grid and seed.
@@ -72,20 +72,6 @@ def select(params: SelectParams, files: Workspace, options: RunOptions) -> None:
     Raises:
         DataError: There is no condensed set, or it stands for other training data.
         ConfigError: See ``configurations``.
-    """
-    selection = Selection(params, files, options)
-    for training in selection.trainings:
-        selection.measure(training)
-    selection.write()
-
-
-class Selection:
-    """What is to be trained, and what is trained already.
-
-    Args:
-        params: Grid and seed.
-        files: See ``select``.
-        options: See there.
     """
 
     def __init__(self, params: SelectParams, files: Workspace, options: RunOptions) -> None:

@@ -37,6 +37,8 @@ MODEL_LABELS = {
 }
 POPULARITY_RANKER = "popularity"
 """The model of the rows that rank by popularity alone: a floor, nothing is trained."""
+TIMED_STAGES = ("pretrain", "condense", "evaluate")
+"""Those whose seconds the summary is made with."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dconrec_core.selection import Measured, rank_agreement, train_once
 from dconrec_core.types import Split
 from tasks import selection as module
 from tasks.params import CondenseParams, SelectParams
-from tasks.selection import Selection, agreement_of, select
+from tasks.selection import Selection, agreement_of
 from tasks.selection_page import rank, selection_page
 from tasks.workspace import Workspace
 from tests.tasks.small_stages import run_augment, run_condense, run_pretrain, write_split_folder
@@ -56,6 +56,14 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(module, "train_once", remembering)
     return done
+
+
+def select(params: SelectParams, files: Workspace, options: RunOptions) -> None:
+    """What the flow does, without Prefect."""
+    selection = Selection(params, files, options)
+    for training in selection.trainings:
+        selection.measure(training)
+    selection.write()
 
 
 def test_every_configuration_on_both_sides_each_as_its_user_sees_it(files: Workspace, planted_split: Split, trained):

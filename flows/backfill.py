@@ -2,7 +2,8 @@
 
 A copy (``dvc exp run --temp``) leaves ``params.yaml`` and the outputs here as they are, also when the machine goes down
 in the middle. DVC's cache is shared, so a combination that has been run costs next to nothing. Runs and registered sets
-are remembered here, in MLflow; ``dvc exp show`` lists the same.
+are remembered here, in MLflow, the sets under a name of their own (``…-backfill``): none becomes champion of the model
+in use, or takes the place of a challenger that waits for a person. ``dvc exp show`` lists the same.
 """
 
 import itertools
@@ -29,11 +30,14 @@ from flows.hooks import remember_failure
 from flows.overrides import overrides
 from flows.params import check_names, dump_value, read_document, read_params
 from flows.states import STOPPED, failed
+from tasks.naming import model_name
 from tasks.versioning import Versions
 from tasks.warm import CHAMPIONS
 
 TRACKED = {"README.md"}
 """Of ``data/input``: Git brings it into every copy."""
+SUFFIX = "-backfill"
+"""Of the registered model of a copy's set."""
 RUN_HOURS = 24
 SHOWN = ("ndcg@10", "recall@20", "quality", "n_interactions")
 
@@ -60,7 +64,8 @@ def backfill(
         seeds: Values of `seed`; none for that of params.yaml.
         condensers: Values of `condense.name`; none for that of params.yaml.
         changes: Further keys of params.yaml, for every run, for instance `{"dataset.name": "ml-1m"}`. Every run starts
-            anew, also where `nightly` has left a `condense.start`, unless that is among them.
+            anew, also where `nightly` has left a `condense.start`, unless that is among them. Its set is registered as
+            `<name>-backfill`, so that it cannot become champion of the model in use, unless `registration.name` is.
     """
     try:
         anew: Changes = {} if read_params(Path()).condense.start is None else {"condense.start": None}
@@ -68,7 +73,7 @@ def backfill(
         runs = combinations(lists, {**anew, **(changes or {})})
         for run in runs:  # before the first one costs anything
             check_names(read_params(Path(), run))
-            list(overrides(read_document(Path()), read_document(Path(), run)))  # refuses what DVC cannot be told
+            settings_of(run)
         rows, problems = [], []
         for position, run in enumerate(runs):
             name = f"backfill-{str(flow_run.id)[:8]}-{position + 1}"
@@ -111,8 +116,8 @@ def run_experiment(name: str, changes: Changes) -> None:
     start = read_params(Path(), changes).condense.start
     if start is not None and (CHAMPIONS / start).is_dir():
         command += ["--copy-paths", str(CHAMPIONS / start)]
-    for override in overrides(read_document(Path()), read_document(Path(), changes)):
-        command += ["--set-param", override]
+    for setting in settings_of(changes):
+        command += ["--set-param", setting]
     last = ""
     with subprocess.Popen(
         command,
@@ -130,6 +135,18 @@ def run_experiment(name: str, changes: Changes) -> None:
             raise
     if process.returncode:
         raise BackfillError(f"{last.removeprefix('ERROR: ')}; the run's log has the lines before")
+
+
+def settings_of(changes: Changes) -> list[str]:
+    """The settings of one copy, as DVC takes them.
+
+    Raises:
+        ConfigError: DVC cannot be told one of them.
+    """
+    named = "registration.name" in changes or "name" in changes.get("registration", {})
+    name = model_name(read_params(Path(), changes)).removesuffix(SUFFIX)  # a copy's params.yaml may have been applied
+    apart = {} if named else {"registration.name": f"{name}{SUFFIX}"}
+    return list(overrides(read_document(Path()), read_document(Path(), {**changes, **apart})))
 
 
 def combinations(lists: Mapping[str, Sequence[Any]], changes: Changes) -> list[dict[str, Any]]:

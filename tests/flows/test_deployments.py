@@ -230,9 +230,28 @@ def test_backfill_runs_every_combination_in_a_copy_and_goes_on_after_a_failure(c
     assert "failed to run: python3 stage.py" in state.message
     (table,) = [one for one in client.read_artifacts() if one.key == "backfill" and "0.2" in str(one.data)]
     assert [table.data.count(f'"ndcg@10": {value}') for value in ("0.1", "0.2", "0.6")] == [1, 1, 0]
+    runs = git(one_stage, "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    copies = [git(one_stage, "show", f"{run}:params.yaml") for run in runs]
+    assert ["name: ml-100k-condensed-backfill #" in one for one in copies] == [True, True]
     assert (one_stage / "params.yaml").read_bytes() == before
     assert git(one_stage, "status", "--porcelain") == ""
     assert not (one_stage / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"dataset.name": "ml-1m"}, "ml-1m-condensed-backfill"),
+        ({"registration": {"approval": True}}, "ml-100k-condensed-backfill"),
+        ({"registration.name": "ml-100k-condensed"}, "ml-100k-condensed"),
+        ({"registration": {"name": "mine"}}, "mine"),
+        ({"registration": {"experiment": "x"}, "dataset.name": "ml-1m"}, "ml-1m-condensed-backfill"),
+    ],
+)
+def test_a_backfilled_set_has_a_registered_name_of_its_own_unless_it_is_given_one(one_stage, changes, name):
+    from flows.backfill import settings_of
+
+    assert f"++registration.name='{name}'" in settings_of(changes)
 
 
 def test_backfill_starts_anew_after_a_warm_night_unless_it_is_told_where_from(client, one_stage):

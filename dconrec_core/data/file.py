@@ -36,6 +36,8 @@ from dconrec_core.registry import Config
 PARQUET = {".parquet", ".pq"}
 TABBED = {".tsv", ".tab", ".inter", ".item"}
 SEPARATORS = ("::", "\t", ";", "|", ",", " ")
+QUOTED = {",", ";"}
+"""What spreadsheets export with quotes about a field that holds one; in all other text a quote is a character."""
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -46,7 +48,8 @@ class TableConfig(Config):
     path: Path
     """Relative to the project's root, or absolute; ``.parquet``, or text, which may be gzipped."""
     separator: str | None = None
-    """Between two fields of a line; when not given a comma, or a tab for ``.tsv``. Long ones (``::``) are slow."""
+    """Between two fields of a line; when not given a comma, or a tab for ``.tsv``. Long ones (``::``) are slow.
+    Only between commas or semicolons does a field in double quotes lose them and may hold the separator."""
     encoding: str = "utf-8"
     """Of a text file; ``latin-1`` reads anything."""
     names: list[str] | None = None
@@ -207,19 +210,21 @@ def _read_text(config: TableConfig, wanted: list[str]) -> pd.DataFrame:
     separator = config.separator or ("\t" if suffix.lower() in TABBED else ",")
     columns = config.names or _header(config, separator, wanted)
     _require(path, columns, wanted)
+    if separator in QUOTED:
+        _require_closed_quotes(config, separator)
     if len(separator.encode()) > 1:  # slow, but the only reader of such files
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a field too many would only be dropped
             frame = pd.read_csv(
                 path, sep=re.escape(separator), engine="python", header=None, names=columns, index_col=False,
                 dtype="str", skiprows=0 if config.names else 1, encoding=config.encoding, na_values=MISSING,
-                keep_default_na=False,
+                keep_default_na=False, quoting=csv.QUOTE_NONE,
             )  # fmt: skip
         return frame[wanted]
     table = pc.read_csv(
         path,
         pc.ReadOptions(encoding=config.encoding, column_names=columns, skip_rows=0 if config.names else 1),
-        pc.ParseOptions(delimiter=separator),
+        pc.ParseOptions(delimiter=separator, quote_char='"' if separator in QUOTED else False),
         pc.ConvertOptions(
             include_columns=wanted,
             column_types=dict.fromkeys(wanted, pa.string()),
@@ -248,7 +253,23 @@ def _header(config: TableConfig, separator: str, wanted: list[str]) -> list[str]
 
 
 def _fields(line: str, separator: str) -> list[str]:
-    return line.split(separator) if len(separator) > 1 else next(csv.reader([line], delimiter=separator))
+    return next(csv.reader([line], delimiter=separator)) if separator in QUOTED else line.split(separator)
+
+
+def _require_closed_quotes(config: TableConfig, separator: str) -> None:
+    """A quote that nobody closes would swallow the rows behind it, up to the next quote, without a word."""
+    between = re.escape(separator)
+    field = rf'(?:"(?:[^"]|"")*+"[^{between}]*|[^"{between}][^{between}]*)?'
+    closed = re.compile(rf"{field}(?:{between}{field})*")
+    with pa.input_stream(config.path, compression="detect") as stream:
+        for number, line in enumerate(io.TextIOWrapper(stream, config.encoding, errors="replace"), 1):
+            text = line.removesuffix("\n").removeprefix("\ufeff")
+            if '"' in text and not closed.fullmatch(text):
+                raise DataError(
+                    f"{config.path} line {number}: a double quote opens a field that does not end on this line "
+                    f"({text[:60]!r}); close it, double a quote that belongs to a quoted field, and write each row on "
+                    "one line, or save the table with tabs, where quotes mean nothing"
+                )
 
 
 def _require(path: Path, columns: list[str], wanted: list[str]) -> None:

@@ -60,6 +60,38 @@ def test_gzip_quotes_byte_order_mark_and_windows_line_ends(tmp_path: Path):
         pd.testing.assert_frame_equal(load(path, **FULL).frame, expected)
 
 
+def odd_titles(separator: str) -> str:
+    """Rows of which the second and the fourth begin a title with a quote that is never closed."""
+    titles = ["A", '"Odd', "C", '"Odd', "E"]
+    rows = [separator.join((str(row), f"i{row}", title)) for row, title in enumerate(titles)]
+    return "\n".join([separator.join(("user_id", "item_id", "name")), *rows, ""])
+
+
+@pytest.mark.parametrize(
+    ("separator", "name"), [("\t", "r.tsv"), ("\t", "r.inter"), ("|", "r.csv"), ("::", "r.csv"), ("¦", "r.csv")]
+)
+def test_a_quote_is_a_character_where_no_commas_are(tmp_path: Path, separator: str, name: str):
+    settings = {} if separator == "\t" else {"separator": separator}
+    table = load(written(tmp_path, odd_titles(separator), name), title="name", **settings)
+    assert table.frame["user_id"].tolist() == [0, 1, 2, 3, 4]
+    assert table.items is not None
+    assert table.items["title"].tolist() == ["A", '"Odd', "C", '"Odd', "E"]
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_an_open_quote_is_named_by_its_line_rather_than_swallow_rows(tmp_path: Path, separator: str):
+    said = r"ratings\.csv line 3: a double quote opens a field that does not end on .* \('1.i1.\"Odd'\); close it"
+    with pytest.raises(DataError, match=said):
+        load(written(tmp_path, odd_titles(separator)), separator=separator)
+    closed = odd_titles(separator).replace('"Odd', f'"Odd{separator} ""very"""').replace("C", '5" pipe')
+    table = load(written(tmp_path, closed), separator=separator, title="name")
+    assert table.items is not None
+    assert table.items["title"].tolist() == ["A", f'Odd{separator} "very"', '5" pipe', f'Odd{separator} "very"', "E"]
+    titles = {"path": written(tmp_path, odd_titles(separator), "t.csv"), "title": "name", "separator": separator}
+    with pytest.raises(DataError, match=r"t\.csv line 3"):
+        load(written(tmp_path, ROWS), titles=titles)
+
+
 def test_parquet_equals_csv(tmp_path: Path):
     expected = load(written(tmp_path, ROWS), **FULL).frame
     path = tmp_path / "r.parquet"

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+REPLACED = "-replaced"
+"""Behind the temporary name of a folder: what stood in its place, for the moment between the two renames."""
+
 
 def _temporary(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,11 +42,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary empty folder to fill; it takes the place of ``path`` when the block ends without an error."""
+    """A temporary empty folder to fill; it takes the place of ``path`` when the block ends without an error.
+
+    A process that is killed between the two renames leaves no ``path``; the old one is beside it, see ``REPLACED``.
+    """
     temporary = _temporary(path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    replaced = temporary.with_name(f"{temporary.name}-replaced")
+    replaced = temporary.with_name(f"{temporary.name}{REPLACED}")
     try:
         with _naming(path):
             yield temporary

@@ -1,4 +1,7 @@
-"""What a killed process had not finished writing: temporary files and folders that nobody will rename any more."""
+"""What a killed process had not finished writing: temporary files and folders that nobody will rename any more.
+
+A folder that was moved aside for a new one that never came is not among them: it goes back to its place.
+"""
 
 import os
 import re
@@ -7,7 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-TEMPORARY = re.compile(r"^\..+\.tmp-(\d+)")
+from dconrec_core.atomic import REPLACED
+
+TEMPORARY = re.compile(r"^\.(?P<name>.+)\.tmp-(?P<pid>\d+)")
 """As ``dconrec_core.atomic`` names them: ``.NAME.tmp-PID``, and what stands behind that."""
 PLACES = (
     "data", "data/cache", "data/champions", "data/checkpoints", "data/input", "results", "results/timings", "mlflow",
@@ -25,18 +30,29 @@ def leftovers(root: Path) -> list[Path]:
 
 
 def sweep(root: Path) -> list[Path]:
-    """Remove them.
+    """Remove them, but for a folder whose place is empty.
 
     Returns:
         What was removed.
     """
-    found = leftovers(root)
-    for path in found:
+    removed = []
+    for path in leftovers(root):
+        if _goes_back(path):
+            continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    return found
+        removed.append(path)
+    return removed
+
+
+def _goes_back(path: Path) -> bool:
+    match = TEMPORARY.match(path.name)
+    if match is None or not path.name.endswith(REPLACED) or (place := path.with_name(match["name"])).exists():
+        return False
+    os.replace(path, place)
+    return True
 
 
 def _is_fetched(folder: Path) -> bool:
@@ -52,7 +68,7 @@ def _is_fetched(folder: Path) -> bool:
 
 def _is_left(path: Path) -> bool:
     match = TEMPORARY.match(path.name)
-    return match is not None and not _runs(int(match.group(1)))
+    return match is not None and not _runs(int(match["pid"]))
 
 
 def _runs(pid: int) -> bool:

@@ -44,6 +44,37 @@ def test_what_a_kill_cut_off_is_swept_and_what_was_there_stays(root: Path, tmp_p
     assert there == {"data/split/train.parquet", "data/cache/ml-100k.zip.part"}
 
 
+BETWEEN_RENAMES = """
+import os, signal, sys
+from pathlib import Path
+from dconrec_core.atomic import atomic_folder
+replace = os.replace
+def replace_and_die(source, target):
+    replace(source, target)
+    os.kill(os.getpid(), signal.SIGKILL)
+with atomic_folder(Path(sys.argv[1])) as folder:
+    (folder / "train.parquet").write_text("new")
+    os.replace = replace_and_die
+"""
+
+
+def test_a_folder_moved_aside_for_one_that_never_came_goes_back(root: Path, tmp_path: Path):
+    split, held = tmp_path / "data/split", tmp_path / "data/held"
+    for folder in (split, held):
+        folder.mkdir(parents=True)
+        (folder / "train.parquet").write_text("old")
+        killed = subprocess.run([sys.executable, "-c", BETWEEN_RENAMES, str(folder)], cwd=root, check=False)
+        assert killed.returncode == -9
+        assert not folder.exists()
+    held.mkdir()  # somebody has made it anew
+    swept = sorted(path.name.partition(".tmp-")[0] for path in sweep(tmp_path))
+    assert swept == [".held", ".held", ".split"]
+    assert leftovers(tmp_path) == []
+    assert (split / "train.parquet").read_text() == "old"
+    assert sorted((tmp_path / "data").iterdir()) == [held, split]
+    assert list(held.iterdir()) == []
+
+
 def test_what_a_running_process_writes_is_left_alone(tmp_path: Path):
     with atomic_file(tmp_path / "results/metrics.json") as file:
         file.write_text("{}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ REPLACED = "-replaced"
 
 
 def _temporary(path: Path) -> Path:
+    """Nobody else's, be it a thread of this process or one of the same number in another container."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    return path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 @contextmanager
@@ -47,7 +49,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     A process that is killed between the two renames leaves no ``path``; the old one is beside it, see ``REPLACED``.
     """
     temporary = _temporary(path)
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     replaced = temporary.with_name(f"{temporary.name}{REPLACED}")
     try:

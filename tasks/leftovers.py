@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from dconrec_core.atomic import REPLACED
 
 TEMPORARY = re.compile(r"^\.(?P<name>.+)\.tmp-(?P<pid>\d+)")
-"""As ``dconrec_core.atomic`` names them: ``.NAME.tmp-PID``, and what stands behind that."""
+"""As ``dconrec_core.atomic`` names them: ``.NAME.tmp-PID-RANDOM``, and what stands behind that."""
 PLACES = (
     "data", "data/cache", "data/champions", "data/checkpoints", "data/input", "results", "results/timings", "mlflow",
     ".dvc/tmp", ".",

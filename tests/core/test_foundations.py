@@ -135,15 +135,20 @@ def test_whoever_reads_the_old_file_reads_all_of_it(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
-def test_leftovers_of_a_killed_process_do_not_get_into_a_folder(tmp_path: Path) -> None:
-    left = tmp_path / f".folder.tmp-{os.getpid()}"
-    left.mkdir()
-    (left / "half").write_text("written")
-    with atomic_folder(tmp_path / "folder") as temporary:
-        assert temporary == left
-        (temporary / "a").write_text("whole")
-    assert [file.name for file in (tmp_path / "folder").iterdir()] == ["a"]
-    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+def test_two_that_write_one_path_do_not_meet(tmp_path: Path) -> None:
+    """Threads of one process, or processes of one number in two containers with a volume in common."""
+    file, folder = tmp_path / "file.txt", tmp_path / "folder"
+    with atomic_file(file) as one, atomic_folder(folder) as place:
+        one.write_text("first")
+        (place / "a").write_text("first")
+        with atomic_file(file) as other, atomic_folder(folder) as another:
+            other.write_text("second")
+            (another / "b").write_text("second")
+        assert file.read_text() == "second"
+        assert [path.name for path in folder.iterdir()] == ["b"]
+    assert file.read_text() == "first"
+    assert [path.name for path in folder.iterdir()] == ["a"]
+    assert sorted(tmp_path.iterdir()) == [file, folder]
 
 
 def test_json_is_strict(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_folder_moved_aside_for_one_that_never_came_goes_back(root: Path, tmp_
 def test_what_a_running_process_writes_is_left_alone(tmp_path: Path):
     with atomic_file(tmp_path / "results/metrics.json") as file:
         file.write_text("{}")
-        assert f".tmp-{os.getpid()}" in file.name
+        assert f".tmp-{os.getpid()}-" in file.name
         assert sweep(tmp_path) == []
     assert (tmp_path / "results/metrics.json").read_text() == "{}"
 

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Protocol
 from urllib.error import HTTPError
@@ -139,7 +140,7 @@ class WheelSource:
                 raise TimeoutError(f"pip did not finish within {PIP_SECONDS} s") from None
             arrived = Path(folder) / self.name
             if done.returncode or not arrived.is_file():
-                raise _complaint(done.stderr, target)
+                raise _complaint(done.stderr if done.returncode else "", target)
             arrived.replace(target)
 
 
@@ -195,6 +196,8 @@ def _fetched(source: Source, cache: Path, on_mebibyte: EpochCallback) -> Path:
         if (found := file_sha256(arrived)) != source.sha256:
             raise DataError(f"its sha256 is {found}, expected {source.sha256}")
         return arrived.replace(cache / source.name)
+    except HTTPException as error:  # which is no OSError
+        raise ConnectionError(f"its answer is cut off or not HTTP: {type(error).__name__} {error}") from error
     finally:
         arrived.unlink(missing_ok=True)
 
@@ -238,8 +241,9 @@ def _complaint(stderr: str, target: Path) -> OSError:
     if numbers:
         number = min(numbers)
         return OSError(number, os.strerror(number), str(target))
-    lines = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
-    return ConnectionError(f"pip: {lines[-1] if lines else 'it brought no such wheel'}")
+    said = [line.strip() for line in stderr.splitlines() if line.strip()] or ["it brought no such wheel"]
+    errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR: ")]
+    return ConnectionError(f"pip: {(errors or said)[-1]}")
 
 
 def _reason(error: OSError) -> str:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -183,6 +184,32 @@ def wheel(name: str, content: bytes) -> WheelSource:
     return WheelSource("thing==1.0", name, hashlib.sha256(content).hexdigest())
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"no such thing as a status line\r\n\r\n", "BadStatusLine no such thing as a status line"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf", "IncompleteRead"),
+    ],
+)
+def test_an_answer_that_is_not_http_is_passed_over(tmp_path: Path, server: Server, answer: bytes, said: str):
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+
+        def odd() -> None:
+            for _ in range(2):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(1 << 16)
+                    connection.sendall(answer)
+
+        answered = pool.submit(odd)
+        source = HttpSource(f"http://127.0.0.1:{listening.getsockname()[1]}/odd.zip", "odd.zip", SHA256)
+        with pytest.raises(DataError, match=rf"odd\.zip: its answer is cut off or not HTTP: {said}.*; by hand: "):
+            fetch_first([source], tmp_path)
+        fetched = fetch_first([source, HttpSource(server.url, "file.zip", SHA256)], tmp_path)
+        assert fetched == (1, tmp_path / "file.zip")
+        answered.result()
+
+
 def test_pip_is_asked_for_exactly_one_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     asked: list[list[str]] = []
 
@@ -206,6 +233,13 @@ def test_pip_that_fails_is_quoted_in_one_line(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(
         DataError, match=r"thing\.whl: pip: No matching distribution found\); by hand: run pip download"
     ):
+        fetch_first([wheel("thing.whl", CONTENT)], tmp_path)
+
+    def none(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", "/env/bin/python: No module named pip\n\n")
+
+    monkeypatch.setattr(download.subprocess, "run", none)
+    with pytest.raises(DataError, match=r"thing\.whl: pip: /env/bin/python: No module named pip\); by hand: "):
         fetch_first([wheel("thing.whl", CONTENT)], tmp_path)
 
     def full(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:

@@ -39,6 +39,8 @@ SEPARATORS = ("::", "\t", ";", "|", ",", " ")
 QUOTED = {",", ";"}
 """What spreadsheets export with quotes about a field that holds one; in all other text a quote is a character."""
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
+WHOLE = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
+"""Where one is missing, pandas would make them float64, in which large ids run into one another."""
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -236,7 +238,7 @@ def _read_text(config: TableConfig, wanted: list[str]) -> pd.DataFrame:
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas(types_mapper=WHOLE.get)
     return frame
 
 

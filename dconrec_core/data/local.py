@@ -63,7 +63,7 @@ def require_content(where: str, frame: pd.DataFrame, sha256: str) -> None:
     Args:
         where: What to call it in the message.
         frame: Columns of whole numbers.
-        sha256: Of the rows, sorted, as little-endian int32.
+        sha256: See ``content_sha256``.
 
     Raises:
         DataError: It does not.
@@ -76,8 +76,13 @@ def require_content(where: str, frame: pd.DataFrame, sha256: str) -> None:
 
 
 def content_sha256(frame: pd.DataFrame) -> str:
-    """SHA-256 of a table's rows, sorted, as little-endian int32: the same for every file with the same rows."""
-    rows = frame.to_numpy(dtype="<i4")
+    """SHA-256 of a table's rows, sorted, as little-endian int32: the same for every file with the same rows.
+
+    A table with a number that int32 does not hold, as no published one has, is hashed as int64.
+    """
+    rows = frame.to_numpy(dtype="<i8")
+    if (rows == rows.astype("<i4")).all():
+        rows = rows.astype("<i4")
     ordered = rows[np.lexsort(rows.T[::-1])]
     return hashlib.sha256(np.ascontiguousarray(ordered).tobytes()).hexdigest()
 

@@ -13,6 +13,9 @@ from dconrec_core.registry import suggest
 
 USER, ITEM, RATING, TIMESTAMP, TITLE, PART = "user_id", "item_id", "rating", "timestamp", "title", "part"
 NUMBERS = (RATING, TIMESTAMP)
+LARGEST_ID = 2**63 - 1
+EXACT_BELOW = 2**53
+"""From here on neighbouring whole numbers are one float64."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,17 @@ def require_columns(where: str, columns: Iterable[Hashable], wanted: Iterable[st
 def as_ids(values: pd.Series, *, text: bool = False) -> pd.Series:
     """Ids as whole numbers where every one is, else as text; ``text`` keeps them text in any case.
 
-    ``007`` is not the number 7: a value counts as whole only where it is written as Python would write it.
+    ``007`` is not the number 7: a value counts as whole only where it is written as Python would write it. Neither is
+    a float64 that may stand for several whole numbers, or what no int64 holds.
     """
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.astype("str")
-    if pd.api.types.is_integer_dtype(values.dtype):
+    if pd.api.types.is_integer_dtype(values.dtype) and (values.isna() | (values <= LARGEST_ID)).all():
         return values.astype("str") if text else _narrow(values.astype("Int64"))
-    if pd.api.types.is_float_dtype(values.dtype) and (values.isna() | (values % 1 == 0)).all():
+    if (
+        pd.api.types.is_float_dtype(values.dtype)
+        and (values.isna() | (values % 1 == 0) & (values.abs() < EXACT_BELOW)).all()
+    ):
         whole = values.astype("Float64").astype("Int64")
         return whole.astype("str") if text else _narrow(whole)
     words = values.astype("str")

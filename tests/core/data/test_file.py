@@ -99,6 +99,18 @@ def test_parquet_equals_csv(tmp_path: Path):
     pd.testing.assert_frame_equal(load(path, **FULL).frame, expected)
 
 
+def test_large_ids_stay_apart_where_one_is_missing(tmp_path: Path):
+    path, ids = tmp_path / "r.parquet", [2**53, 2**53 + 1, None]
+    frame = pd.DataFrame(
+        {"user_id": pd.array(ids, dtype="Int64"), "item_id": pd.array([2**64 - 1, 1, 2], dtype="UInt64")}
+    )
+    frame.to_parquet(path)
+    read = load(path).frame
+    assert str(read["user_id"].dtype) == "Int64"
+    assert read["user_id"].dropna().tolist() == ids[:2]
+    assert read["item_id"].tolist() == [str(2**64 - 1), "1", "2"]
+
+
 def test_no_header_other_names_and_another_encoding(tmp_path: Path):
     path = written(tmp_path, "x1|Café\nx2|Thé\n".encode("latin-1"), "r.txt")
     table = load(path, separator="|", names=["who", "what"], user="who", item="what", encoding="latin-1")

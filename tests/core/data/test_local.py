@@ -1,5 +1,6 @@
 """ML-1M, Gowalla and Ciao: files that a person puts into a folder, judged by what they hold."""
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -83,6 +84,8 @@ def test_ciao_keeps_its_repeated_rows_for_the_checks(tmp_path: Path):
 
 def test_content_is_the_same_in_any_order_of_rows():
     assert content_sha256(PAIRS) == content_sha256(PAIRS[::-1])
+    rows = b"".join(number.to_bytes(4, "little") for number in (0, 7, 0, 7, 1, 106796))
+    assert content_sha256(PAIRS) == hashlib.sha256(rows).hexdigest()
     assert content_sha256(PAIRS) != content_sha256(PAIRS.assign(item_id=[7, 7, 8]))
 
 
@@ -96,6 +99,9 @@ def test_a_missing_file_says_where_to_get_it(tmp_path: Path, name: str):
 def test_other_rows_than_the_published_ones_are_refused(tmp_path: Path):
     PAIRS[:2].to_parquet(tmp_path / "ciao.parquet")
     with pytest.raises(DataError, match=r"ciao\.parquet holds other rows than .* use dataset\.name: file"):
+        Ciao(FolderConfig(folder=tmp_path), content_sha256(PAIRS)).load(tmp_path, RunOptions())
+    (PAIRS + 2**32).to_parquet(tmp_path / "ciao.parquet")  # the same as int32
+    with pytest.raises(DataError, match=r"ciao\.parquet holds other rows than"):
         Ciao(FolderConfig(folder=tmp_path), content_sha256(PAIRS)).load(tmp_path, RunOptions())
 
 

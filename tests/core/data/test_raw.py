@@ -33,6 +33,11 @@ def test_text_becomes_whole_numbers_only_where_nothing_is_lost(written: list[str
         (pd.Series([1, 2], dtype="uint32"), "int64"),
         (pd.Series([1.0, None]), "Int64"),  # what pandas makes of whole numbers with a gap
         (pd.Series([1.5, 2.0]), "str"),
+        (pd.Series([1, 2**63 - 1], dtype="uint64"), "int64"),
+        (pd.Series([1, 2**63], dtype="uint64"), "str"),
+        (pd.Series([1, None, 2**64 - 1], dtype="UInt64"), "str"),
+        (pd.Series([1.0, 2.0**53 - 1]), "int64"),
+        (pd.Series([1.0, 2.0**53]), "str"),  # or 2**53 + 1
         (pd.Series([True, False]), "str"),
         (pd.Series(["b", "a"], dtype="category"), "str"),
     ],

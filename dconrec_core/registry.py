@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -14,9 +14,12 @@ ConfigT = TypeVar("ConfigT", bound="Config")
 
 
 class Config(BaseModel):
-    """Base of every config: typed, frozen, and a key it does not know is an error."""
+    """Base of every config: typed, frozen, and a key it does not know is an error.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    So is a number that is infinite or none: a config is kept as JSON, which has neither.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[
     for key in location:
         field = model.model_fields.get(str(key))
         annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        kinds = (annotation, *get_args(annotation))  # the arguments of X | None
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if inner is None:
             return []
-        model = annotation
+        model = inner
     return list(model.model_fields)

@@ -1,5 +1,6 @@
 """``auto``: several condensers on the same budget, judged by what a recommender trained on each is worth on valid."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -37,8 +38,9 @@ class AutoConfig(Config):
 
     judge: str = "bprmf"
     """The model that is trained on each set, with its defaults; a name of ``MODELS``."""
-    time_limit: float = Field(900.0, gt=0)
-    """Seconds after which nothing more is tried. The same seed gives the same set as long as it does not cut in."""
+    time_limit: float | None = Field(900.0, gt=0)
+    """Seconds after which nothing more is tried; None for no limit.
+    The same seed gives the same set as long as it does not cut in."""
     steps: int | None = Field(None, ge=1)
     """Steps of ``synthetic-users``; its own default where not given."""
 
@@ -80,7 +82,7 @@ class Contest:
     ) -> None:
         self.config, self.pool, self.valid, self.budget, self.options = config, pool, valid, budget, options
         self.n_real = int((pool.train.user_degree > 0).sum())
-        self.deadline = time.perf_counter() + config.time_limit
+        self.deadline = math.inf if config.time_limit is None else time.perf_counter() + config.time_limit
         self.judged: list[Judged] = []
         self.refused: list[str] = []
         self.refusal: type[DConRecError] = BudgetError  # of the last that was refused

@@ -1,6 +1,7 @@
 """Seeds, code, devices, whole-or-nothing writes, names in the configuration."""
 
 import errno
+import math
 import os
 from pathlib import Path
 from typing import Literal
@@ -161,10 +162,12 @@ def test_json_is_strict(tmp_path: Path) -> None:
 
 class Inner(Config):
     ratio: float = Field(gt=0, le=1)
+    weight: float = 0.0
 
 
 class Settings(Config):
     inner: Inner
+    other: Inner | None = None
     kind: Literal["a", "b"] = "a"
 
 
@@ -176,14 +179,20 @@ ENTRY: Entry[Settings] = Entry(Settings, lambda config: config)
     [
         (
             {"inner": {"ratio": 0.5}, "kin": "a"},
-            r"top\.kin is not a setting; did you mean 'kind'\? valid names: inner, kind",
+            r"top\.kin is not a setting; did you mean 'kind'\? valid names: inner, kind, other",
         ),
         ({"inner": {"rati": 0.5}}, r"top\.inner\.rati is not a setting; did you mean 'ratio'\?"),
         ({}, r"top\.inner is missing; add it"),
         ({"inner": {"ratio": 2}}, r"top\.inner\.ratio is 2: input should be less than or equal to 1"),
         ({"inner": {"ratio": "many"}}, r"top\.inner\.ratio is 'many': input should be a valid number"),
         ({"inner": {"ratio": 1}, "kind": "c"}, r"top\.kind is 'c': input should be 'a' or 'b'"),
-        ({"inner": {"ratio": 1}, "zzzz": 1}, r"top\.zzzz is not a setting; valid names: inner, kind"),
+        ({"inner": {"ratio": 1}, "zzzz": 1}, r"top\.zzzz is not a setting; valid names: inner, kind, other"),
+        (
+            {"inner": {"ratio": 1}, "other": {"rati": 1}},
+            r"top\.other\.rati is not a setting; did you mean 'ratio'\? valid names: ratio, weight",
+        ),
+        ({"inner": {"ratio": 1, "weight": math.inf}}, r"top\.inner\.weight is inf: input should be a finite number"),
+        ({"inner": {"ratio": 1, "weight": math.nan}}, r"top\.inner\.weight is nan: input should be a finite number"),
     ],
 )
 def test_wrong_settings_name_the_key_and_the_way_out(settings: dict[str, object], message: str) -> None:

@@ -52,6 +52,12 @@ def test_when_time_is_up_the_rest_is_named_and_the_first_stands(planted_split: S
     assert "the time limit of 1e-06 s was over" in result.notes["not_tried"]
 
 
+def test_without_a_limit_all_is_tried(planted_split: Split) -> None:
+    result, _ = chosen(planted_split, 40, time_limit=None)
+    assert "not_tried" not in result.notes
+    assert result.config["time_limit"] is None
+
+
 @pytest.mark.parametrize("error", [BudgetError, TrainingError])
 def test_a_proposal_that_fails_is_named_and_the_others_stand(
     error: type[Exception], planted_split: Split, monkeypatch: pytest.MonkeyPatch

@@ -52,7 +52,7 @@ def prepare(
         if n_missing := int(ratings[name].isna().sum()):
             raise DataError(f"{name} is missing in {n_missing} of {len(ratings)} rows; validate the table first")
     dropped: dict[str, int] = {}
-    rows = ratings
+    rows = ratings.reset_index(drop=True)  # a table of several parts may have each label more than once
     if threshold is not None:
         rows = _at_least(rows, threshold)
         dropped[f"rating below {threshold:g}"] = len(ratings) - len(rows)

@@ -55,6 +55,16 @@ def test_row_order_does_not_matter():
     assert prepare(frame).interactions.fingerprint() == prepare(shuffled).interactions.fingerprint()
 
 
+def test_parts_put_together_with_their_own_labels_are_as_good_as_one_table():
+    part = ratings(user_id=[1, 1, 2], item_id=[1, 2, 1], rating=[5.0, 4.0, 3.0], timestamp=[1, 2, 3])
+    parts = [part, part.assign(timestamp=[9, 9, 9])]
+    prepared = prepare(pd.concat(parts))
+    assert prepared.interactions.fingerprint() == prepare(part).interactions.fingerprint()
+    assert prepared.timestamps is not None
+    assert prepared.timestamps.tolist() == [9, 9, 9]
+    assert prepared.dropped == {"repeated user and item": 3}
+
+
 def test_k_core_takes_several_rounds():
     # Item z has one user; without it user 3 has one item; without user 3 item y still has two.
     frame = ratings(user_id=[1, 1, 2, 2, 3, 3], item_id=["x", "y", "x", "y", "y", "z"])

@@ -18,10 +18,14 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 
 
 def save_model(folder: Path, name: str, model: Recommender) -> None:
-    """Write ``weights.safetensors`` and ``model.json`` into ``folder``."""
-    with atomic_file(folder / WEIGHTS) as temporary:
-        save_file({key: np.ascontiguousarray(array) for key, array in model.state().items()}, temporary)
-    write_json(folder / DESCRIPTION, {"schema_version": 1, "model": name, "config": model.config.model_dump()})
+    """Write ``weights.safetensors`` and ``model.json`` into ``folder``.
+
+    Over an earlier model, ``model.json`` is gone until both are there: cut off, nothing loads rather than a mixture.
+    """
+    with atomic_file(folder / DESCRIPTION) as description, atomic_file(folder / WEIGHTS) as weights:
+        save_file({key: np.ascontiguousarray(array) for key, array in model.state().items()}, weights)
+        write_json(description, {"schema_version": 1, "model": name, "config": model.config.model_dump()})
+        (folder / DESCRIPTION).unlink(missing_ok=True)  # the weights are renamed first
 
 
 def stored_model_name(folder: Path) -> str:

@@ -1,5 +1,7 @@
 """Fitted models on disk, and the tables that stages hand over."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +61,44 @@ def test_spoilt_model_says_what_is_wrong(
     spoil(tmp_path)
     with pytest.raises(error, match=message):
         load_model(tmp_path)
+
+
+def test_a_model_cut_off_over_another_is_none_rather_than_a_mixture(
+    planted_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, _), (second, _) = (fitted("bprmf", planted_split, epochs=epochs) for epochs in (1, 2))
+    save_model(tmp_path, "bprmf", first)
+    replace = os.replace
+
+    def cut_off(source: Path, target: Path) -> None:
+        if target == tmp_path / "model.json":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            save_model(tmp_path, "bprmf", second)
+    with pytest.raises(DataError, match=r"model\.json does not exist; run the pretrain stage"):
+        load_model(tmp_path)
+    save_model(tmp_path, "bprmf", second)
+    assert load_model(tmp_path).config == second.config
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "weights.safetensors"]
+
+
+def test_an_error_before_a_model_is_written_leaves_the_earlier_one(
+    planted_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, _), (second, _) = (fitted("bprmf", planted_split, epochs=epochs) for epochs in (1, 2))
+    save_model(tmp_path, "bprmf", first)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("dconrec_core.models.store.save_file", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        save_model(tmp_path, "bprmf", second)
+    assert load_model(tmp_path).config == first.config
 
 
 def test_split_and_pool_come_back_as_they_were(planted_split: Split, tmp_path: Path) -> None:

@@ -193,6 +193,7 @@ def wheel(name: str, content: bytes) -> WheelSource:
 )
 def test_an_answer_that_is_not_http_is_passed_over(tmp_path: Path, server: Server, answer: bytes, said: str):
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+        listening.settimeout(10)
 
         def odd() -> None:
             for _ in range(2):

@@ -88,8 +88,11 @@ def train(position: int, job: Job) -> State[Any]:
         state = job.train(training)
         job.progress.stage_over()
         return state
-    except USER_ERRORS as error:
-        return failed(training.name, error)
+    except BaseException as error:
+        job.over.set()  # here, since the worker takes the next training before the flow hears of this one
+        if isinstance(error, USER_ERRORS):
+            return failed(training.name, error)
+        raise
 
 
 @task(

@@ -103,10 +103,17 @@ def test_the_first_failure_stops_the_rest_in_one_line(run):
 
 
 def test_a_bug_keeps_its_traceback(run):
-    state = run(Versions(), lambda *_: 1 / 0)
+    tried = []
+
+    def divide(configuration, *_):
+        tried.append(configuration.name)
+        return 1 / 0
+
+    state = run(Versions(), divide)
     assert state.is_failed()
     with pytest.raises(ZeroDivisionError):
         state.result()
+    assert len(tried) == 1
 
 
 MAKE_SET = """

@@ -204,4 +204,9 @@ class XSimGCL(GraphModel):
             "embedding_size": 192, "n_layers": 3, "learning_rate": 0.01, "init_scale": 3.0, "contrast_weight": 0.2,
             "epoch_interactions": 6_000, "input_exponent": -0.2, "output_exponent": -0.2,
         }  # fmt: skip
-        return [{}, {"weight_decay": 0.0005}, few, {"contrast_weight": 0.1}, {"n_layers": 3}]
+        # Some more users than that: short steps from a nearer start, and little to tell apart by contrast.
+        some = {
+            "embedding_size": 128, "learning_rate": 0.02, "init_scale": 1.0, "contrast_weight": 0.005,
+            "input_exponent": -0.1, "output_exponent": -0.1,
+        }  # fmt: skip
+        return [{}, {"weight_decay": 0.0005}, few, some, {"contrast_weight": 0.1}]

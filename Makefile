@@ -72,7 +72,7 @@ gc: env ## list what old runs left and nothing needs; with YES=1 remove it
 	@$(BIN)/python -m flows.cleanup $(if $(KEEP),--keep $(KEEP)) $(if $(YES),--yes)
 
 test: env lint typecheck ## everything: lint, types, the whole suite with coverage
-	@$(BIN)/python -m pytest -p no:cacheprovider -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=90
+	@$(BIN)/python -m pytest -p no:cacheprovider -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=90 --durations=25 --durations-min=5
 
 test-fast: env ## the suite without slow and browser tests
 	@$(BIN)/python -m pytest -m "not slow and not browser"

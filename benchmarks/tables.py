@@ -200,6 +200,15 @@ def _slope(sizes: Sequence[Row], column: str) -> str:
     return f"{next(steps) / next(steps):.2f}"
 
 
+def _growth(row: Row, sizes: Sequence[Row]) -> str:
+    return (
+        f" Over all sizes time grows with exponent {row['time_exponent']:.2f}, memory with "
+        f"{row['memory_exponent']:.2f}, for each has a part that does not grow; the epoch's time alone grows "
+        f"with {row['epoch_time_exponent']:.2f}, and between the two largest sizes time with "
+        f"{_slope(sizes, 'seconds')}, memory with {_slope(sizes, 'peak_rss_mb')}."
+    )
+
+
 def scale() -> str:
     """Time and memory at ML-20M's size, and how they grow."""
     rows = _rows("scale")
@@ -215,15 +224,7 @@ def scale() -> str:
         ]
         for row in sizes
     ]
-    growth = "".join(
-        f" Over all sizes time grows with exponent {row['time_exponent']:.2f}, memory with "
-        f"{row['memory_exponent']:.2f}, "
-        "for each has a part that does not grow; the epoch's time alone grows with "
-        f"{row['epoch_time_exponent']:.2f}, and between the two largest sizes time with {_slope(sizes, 'seconds')}, "
-        f"memory with {_slope(sizes, 'peak_rss_mb')}."
-        for row in rows
-        if "time_exponent" in row
-    )
+    growth = "".join(_growth(row, sizes) for row in rows if "time_exponent" in row)
     shape = f"{sizes[0]['n_users']:,} users × {sizes[0]['n_items']:,} items, one thread"
     return f"{_markdown(heads, lines)}\n\n{shape} (`make bench-scale`).{growth}"
 

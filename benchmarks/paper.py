@@ -1,6 +1,7 @@
-"""``make paper-table``: the paper's whole experiment, with every baseline → quality.json, cross_architecture.json.
+"""``make paper-table``: the paper's whole experiment, with every baseline → quality.json and two more.
 
-Cheapest cells first, and a run that stops goes on where it was; then docs/results.md and its figures are made anew.
+cross_architecture.json has each source beside each downstream model, folded_in.json the same sets with real users
+folded in. Cheapest cells first, and a run that stops goes on where it was; then docs/results.md is made anew.
 ``--dataset``, ``--ratio``, ``--condenser``, ``--model``, ``--source`` and ``--seed`` measure a part. With ``--quick``
 (``make paper-table QUICK=1``) the same on generated data, in a minute, into ``results/paper``.
 """
@@ -47,11 +48,12 @@ class Block:
     seeds: tuple[int, ...] = SEEDS
     sources: tuple[str, ...] = ("",)
     datasets: tuple[str, ...] = DATASETS
+    fold_in: bool = False
 
     def cells(self, presets: dict[str, PipelineParams]) -> list[Cell]:
         """The cells of the datasets at hand."""
         mine = {name: presets[name] for name in self.datasets if name in presets}
-        return cells(mine, self.ratios, self.condensers, self.models, self.seeds, self.sources)
+        return cells(mine, self.ratios, self.condensers, self.models, self.seeds, self.sources, fold_in=self.fold_in)
 
 
 QUALITY = (
@@ -67,6 +69,11 @@ TEACHERS = {"ciao": Component(name="graph-filter")}
 `dconrec` keeps at 25 % reaches 0.021 on valid, of the graph filter's 0.027."""
 CROSS = (Block((0.25,), ("dconrec",), sources=MODELS),)
 """cross_architecture.json: the source model teaches the pool, and is what a condenser trains that lets one choose."""
+FOLDED = (
+    Block((0.25,), ("dconrec", "teacher-top", "random"), fold_in=True),
+    Block((0.05, 0.1), ("dconrec",), ("bprmf", "lightgcn"), datasets=("ml-1m",), fold_in=True),
+)
+"""folded_in.json: the same sets, every real user folded in from the whole training history."""
 
 QUICK_DATASET = "synthetic"
 QUICK_QUALITY = (
@@ -74,6 +81,7 @@ QUICK_QUALITY = (
         (0.1, 0.25), ("dconrec", "random-pool", "teacher-top", "random"), ("bprmf",), (0, 1), datasets=("synthetic",)
     ),
 )
+QUICK_FOLDED = (Block((0.1,), ("dconrec", "random"), ("bprmf",), (0,), datasets=("synthetic",), fold_in=True),)
 QUICK_CROSS = (Block((0.25,), ("dconrec",), ("bprmf", "lightgcn"), (0,), ("bprmf", "lightgcn"), ("synthetic",)),)
 
 
@@ -110,12 +118,14 @@ class Experiment:
         presets: Settings by dataset.
         quality: Cells of quality.json.
         cross: Cells of cross_architecture.json.
+        folded: Cells of folded_in.json.
         folder: Of the results files; that of the benchmarks by default.
     """
 
     presets: dict[str, PipelineParams]
     quality: list[Cell]
     cross: list[Cell]
+    folded: list[Cell]
     folder: Path | None = None
 
     @classmethod
@@ -124,13 +134,14 @@ class Experiment:
         presets = {name: read_preset(ROOT, name) for name in DATASETS}
         for name, teacher in TEACHERS.items():
             presets[name] = presets[name].model_copy(update={"teacher": teacher})
-        return cls(presets, unique(QUALITY, presets), unique(CROSS, presets))
+        return cls(presets, unique(QUALITY, presets), unique(CROSS, presets), unique(FOLDED, presets))
 
     @classmethod
     def quick(cls, folder: Path) -> "Experiment":
         """The small version."""
         presets = {QUICK_DATASET: quick_preset()}
-        return cls(presets, unique(QUICK_QUALITY, presets), unique(QUICK_CROSS, presets), folder)
+        parts = (unique(blocks, presets) for blocks in (QUICK_QUALITY, QUICK_CROSS, QUICK_FOLDED))
+        return cls(presets, *parts, folder)
 
     def results(self, name: str, identity: tuple[str, ...] = (), apart_from: tuple[str, ...] = ()) -> Results:
         """A results file."""
@@ -168,7 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     filters(parser)
     parser.add_argument("--source", action="append", help="only this source model of the 4 × 4 table; may be repeated")
     parser.add_argument("--quick", action="store_true", help="generated data, a minute")
-    parser.add_argument("--only", choices=("quality", "cross", "page"), help="one results file, or the page alone")
+    parts = ("quality", "cross", "folded", "page")
+    parser.add_argument("--only", choices=parts, help="one results file, or the page alone")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # seconds are those of one core, on either side
     experiment = Experiment.quick(QUICK_FOLDER) if options.quick else Experiment.full()
@@ -176,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files = {
         "quality": (experiment.results("quality", IDENTITY), experiment.quality),
         "cross": (experiment.results("cross_architecture"), experiment.cross),
+        "folded": (experiment.results("folded_in"), experiment.folded),
     }
     for name, (results, everything) in files.items():
         if options.only in (None, name):

@@ -168,6 +168,36 @@ def cross_architecture(rows: Rows) -> str:
     return f"{markdown(heads, lines, 2)}\n\n{how} (`{COMMAND}`)."
 
 
+def folded_in(rows: Rows, by_id: Rows) -> str:
+    """Sets of the real users' rows, with users looked up by id and folded in from their whole histories."""
+    if not rows:
+        return _none_yet("folded_in.json")
+    lines, by_id = [], transductive(by_id)
+    names = ("dataset", "ratio", "condenser", "downstream_model")
+    keys = dict.fromkeys(tuple(row[name] for name in names) for row in rows)
+    for key in sorted(keys, key=lambda key: (key[0], -key[1], key[2] != OURS, key[2], MODELS.index(key[3]))):
+        case = dict(zip(names, key, strict=True))
+        folded, looked_up = _at(rows, **case), _at(by_id, **case)
+        seeds = {row["seed"] for row in folded}
+        beside = [row for row in looked_up if row["seed"] in seeds]
+        cells = (
+            f"{spread([row[share] for row in some], '{:.1f}', 100)}"
+            for share in ("quality", "recall_quality")
+            for some in (beside, folded)
+        )
+        dataset, ratio, condenser, model = key
+        lines.append([dataset, f"{100 * ratio:g} %", f"`{condenser}`", title(model), str(len(folded)), *cells])
+    heads = [
+        "dataset", "ratio", "condenser", "model", "seeds", "NDCG@10, by id", "NDCG@10, folded in", "Recall@20, by id",
+        "Recall@20, folded in",
+    ]  # fmt: skip
+    how = (
+        "In % of the same model tuned on full data, whose users are looked up by id; test, mean ± standard deviation "
+        "over seeds, the same on either side"
+    )
+    return f"{markdown(heads, lines, 4)}\n\n{how} (`{COMMAND}`)."
+
+
 def times(rows: Rows) -> str:
     """Wall time at 25 %: training on either side, what making the set took, and after how many trainings it pays."""
     mine, lines = _at(transductive(rows), condenser=OURS, ratio=RATIO), []
@@ -220,6 +250,7 @@ def _tables(folder: Callable[[], Path]) -> dict[str, Callable[[], str]]:
         "condensers": lambda: condensers(rows("quality")),
         "significance": lambda: significance(rows("quality")),
         "cross-architecture": lambda: cross_architecture(rows("cross_architecture")),
+        "folded-in": lambda: folded_in(rows("folded_in"), rows("quality")),
         "times": lambda: times(rows("quality")),
         "figure-quality": lambda: figure("quality", "Quality against ratio, every condenser", rows("quality")),
         "figure-cross": lambda: figure("cross_architecture", "Source × downstream models", rows("cross_architecture")),

@@ -64,6 +64,8 @@ class Cell:
         base: Settings of BPRMF on full data where its share is wanted too.
         base_trials: Size of its search.
         source_settings: Of the source model.
+        fold_in: Whether real users are folded in from their whole training histories also where the set holds rows of
+            theirs; those of a set with users of its own always are.
         origin: What else determines the data, for the key.
     """
 
@@ -81,6 +83,7 @@ class Cell:
     base: Settings | None = None
     base_trials: int = 3
     source_settings: Settings = field(default_factory=dict)
+    fold_in: bool = False
     origin: Settings = field(default_factory=dict)
 
     @property
@@ -111,6 +114,8 @@ class Cell:
         settings: Row = {"teaching": vars(self.taught), "model": dict(self.settings)}
         if self.condensing is not None:
             settings["condensing"] = dict(self.condensing)
+        if self.fold_in:
+            settings["fold_in"] = True
         if self.origin:
             settings["origin"] = dict(self.origin)
         if self.beside:
@@ -132,7 +137,8 @@ class Cell:
     def name(self) -> str:
         """For people."""
         source = f"{self.source_model} → " if self.source_model else ""
-        return f"{self.dataset} {self.ratio:.1%} {self.condenser} {source}{self.model} seed {self.seed}"
+        folded = ", folded in" if self.fold_in else ""
+        return f"{self.dataset} {self.ratio:.1%} {self.condenser} {source}{self.model} seed {self.seed}{folded}"
 
     def _takes(self, setting: str) -> bool:
         return setting in lookup(CONDENSERS, self.condenser, "condenser").config_class.model_fields
@@ -346,16 +352,17 @@ class Comparison:
         full, base = self.full(cell), self.base(cell)
         reset_peak_rss()
         condensed, seconds = self.condensed(cell)
+        inductive = condensed.inductive or cell.fold_in
         options = replace(self.options, seed=cell.seed, label=cell.model)
         split = self.split(cell.dataset, cell.seed)
         trained = train_and_measure(
             cell.model, cell.settings, condensed.interactions, split, cell.trials, options,
-            None if cell.beside else as_trained(full), condensed.inductive,
+            None if cell.beside else as_trained(full), inductive,
         )  # fmt: skip
         saved = full["train_seconds"] - trained.history.seconds_to_best
         spent = seconds["teacher_seconds"] + seconds["condense_seconds"]
         return {
-            "inductive": condensed.inductive,
+            "inductive": inductive,
             "source_fingerprint": condensed.source,
             "budget": condensed.budget.n_interactions,
             "n_interactions": len(condensed),

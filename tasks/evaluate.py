@@ -39,10 +39,10 @@ class TrainingSet:
     inductive: bool = False
 
     @classmethod
-    def of(cls, condensed: CondensedDataset) -> "TrainingSet":
-        """A condensed set."""
+    def of(cls, condensed: CondensedDataset, fold_in: bool) -> "TrainingSet":
+        """A condensed set; with ``fold_in`` real users are folded in whether or not it has users of its own."""
         share = float(condensed.observed.mean()) if len(condensed) else 0.0
-        return cls(condensed.interactions, share, condensed.inductive)
+        return cls(condensed.interactions, share, condensed.inductive or fold_in)
 
     def facts(self) -> Row:
         """Its columns; users are those with an interaction."""
@@ -68,9 +68,10 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
     data, candidates, main = read_split(files.split), read_pool(files.pool), read_condensed(files.condensed)
     comparison = Comparison(params, data, options)
     with stage_timing(files.timing("evaluate"), str(resolve_device(options.device))) as measured:
-        sets = {"full": TrainingSet(data.train), "condensed": TrainingSet.of(main)}
+        sets = {"full": TrainingSet(data.train), "condensed": TrainingSet.of(main, params.fold_in)}
         for name in _baselines(params, main):
-            sets[name] = TrainingSet.of(_baseline(name, candidates, data.valid, condense.ratio, options))
+            baseline = _baseline(name, candidates, data.valid, condense.ratio, options)
+            sets[name] = TrainingSet.of(baseline, params.fold_in)
         curve_sets = _curve_sets(params, condense, candidates, data, main, options)
         for name, training_set in sets.items():
             for model in params.models:
@@ -83,7 +84,7 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
         "dataset": read_card(files.condensed).dataset,
         "seed": options.seed,
         "condenser": main.condenser,
-        "inductive": main.inductive,
+        "inductive": sets["condensed"].inductive,
         "teacher": stored_model_name(files.teacher),
         "ratio": condense.ratio,
         "budget": main.budget.n_interactions,
@@ -227,8 +228,8 @@ def _curve_sets(
             entry = lookup(CONDENSERS, name_of_main if is_main else name, "condense.name")
             config = entry.configure("condense.config", config_of_main if is_main else {})
             listening = options.named(f"{name} at {ratio:.2%}")
-            condenser = entry.build(config)
-            sets[ratio, name] = TrainingSet.of(condenser.condense(pool, split.valid, budget, listening))
+            condensed = entry.build(config).condense(pool, split.valid, budget, listening)
+            sets[ratio, name] = TrainingSet.of(condensed, params.fold_in)
     return sets
 
 

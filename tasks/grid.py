@@ -28,6 +28,7 @@ def cells(
     seeds: Sequence[int],
     sources: Sequence[str] = ("",),
     trials: int | None = None,
+    fold_in: bool = False,
 ) -> list[Cell]:
     """Every combination.
 
@@ -39,6 +40,7 @@ def cells(
         seeds: Seeds.
         sources: Source models; an empty name for the preset's own teacher.
         trials: Size of each search; the preset's by default.
+        fold_in: Whether real users are folded in whatever the set; see ``Cell``. A preset may ask for it too.
     """
     return [
         Cell(
@@ -55,6 +57,7 @@ def cells(
             base=model_settings(preset, "bprmf") if "bprmf" in models else None,
             base_trials=trials or _trials(preset, "bprmf"),
             source_settings=model_settings(preset, source) if source else {},
+            fold_in=fold_in or preset.evaluate.fold_in,
             origin=_origin(preset),
         )
         for name, preset in presets.items()

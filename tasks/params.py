@@ -68,6 +68,8 @@ class EvaluateParams(Config):
     """Seeds of the downstream trainings."""
     trials: int = Field(1, ge=1)
     """Settings tried on valid, the same number for every training set."""
+    fold_in: bool = False
+    """Whether real users are folded in from their whole training histories also where a set holds rows of theirs."""
     curve_ratios: list[float] = Field(default_factory=list)
     """Ratios of the quality-against-ratio curve; empty for none."""
 

@@ -16,15 +16,17 @@ def test_the_small_version_measures_everything_once_and_writes_its_page(tmp_path
     paper.main(["--quick", "--only", "quality", "--ratio", "0.25", "--seed", "0"])
     assert len(json.loads((tmp_path / "quality.json").read_text())["rows"]) == 4
     paper.main(["--quick"])
-    content = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("quality", "cross_architecture")}
+    names = ("quality", "cross_architecture", "folded_in")
+    content = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in names}
     assert {content[name]["command"] for name in content} == {"make paper-table QUICK=1"}
-    quality_rows, cross_rows = (content[name]["rows"] for name in content)
+    quality_rows, cross_rows, folded_rows = (content[name]["rows"] for name in content)
     found = {(row["ratio"], row["condenser"], row["downstream_model"], row["seed"]) for row in quality_rows}
     condensers = ("dconrec", "random-pool", "teacher-top", "random")
     assert found == {(r, name, "bprmf", seed) for r in (0.1, 0.25) for name in condensers for seed in (0, 1)}
     assert all(row["n_interactions"] <= row["budget"] and not row["inductive"] for row in quality_rows)
     two = ("bprmf", "lightgcn")
     assert {(row["source_model"], row["downstream_model"]) for row in cross_rows} == {(a, b) for a in two for b in two}
+    assert {(row["condenser"], row["inductive"]) for row in folded_rows} == {("dconrec", True), ("random", True)}
     page = (tmp_path / "results.md").read_text()
     assert "| synthetic | BPRMF | 2 | " in page
     assert "No figures yet" not in page
@@ -101,6 +103,14 @@ def test_times_and_cross_architecture_hand_worked():
     assert paper_page.times(ROWS).splitlines()[2] == "| ml-1m | BPRMF | 6 | 2 | 1 | 3 | 3.0 × | 1.00 |"
     mine = [one for one in ROWS if one["condenser"] == "dconrec"]
     assert paper_page.cross_architecture(mine).splitlines()[2] == "| ml-1m | BPRMF | 100.0 ± 4.0 |"
+
+
+def test_sets_folded_in_stand_beside_the_same_by_id():
+    by_id = [one | {"recall_quality": 1.0} for one in ROWS]
+    folded = [by_id[seed] | {"inductive": True, "quality": 1.04, "recall_quality": 1.1} for seed in (0, 2)]
+    assert paper_page.folded_in(folded, by_id).splitlines()[2] == (
+        "| ml-1m | 25 % | `dconrec` | BPRMF | 2 | 100.0 ± 5.7 | 104.0 ± 0.0 | 100.0 ± 0.0 | 110.0 ± 0.0 |"
+    )
 
 
 def test_whole_users_are_in_no_table_of_the_paper():

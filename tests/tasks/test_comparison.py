@@ -83,6 +83,17 @@ def test_a_source_model_teaches_the_pool_and_is_part_of_the_case(compare):
     assert compare.measure(sourced)["n_interactions"] > 0
 
 
+def test_a_set_of_real_users_is_one_case_by_id_and_another_folded_in(compare):
+    by_id, folded = cell(), cell(fold_in=True)
+    assert by_id.case != folded.case
+    assert folded.name == f"{by_id.name}, folded in"
+    one, other = compare.measure(by_id), compare.measure(folded)
+    assert (one["inductive"], other["inductive"]) == (False, True)
+    assert one["ndcg@10"] != other["ndcg@10"]
+    for same in ("n_interactions", "full_ndcg@10", "source_fingerprint"):
+        assert one[same] == other[same]
+
+
 def test_a_condenser_that_lets_one_choose_trains_the_source_or_else_the_downstream_model(monkeypatch):
     class Choosy(BaselineConfig):
         source_model: str = "bprmf"

@@ -280,12 +280,36 @@ def test_real_users_are_folded_into_what_was_learnt_from_others(tmp_path: Path, 
         assert made["config"].keys() == rows["full", model]["config"].keys()
 
 
+def test_real_users_can_be_folded_in_though_the_set_has_rows_of_theirs(tmp_path: Path, planted_split: Split) -> None:
+    """One interaction a user in the mean: many have none left to be known by, but a history in training."""
+    rows = {}
+    for fold_in in (False, True):
+        files = Workspace(tmp_path / str(fold_in))
+        write_split_folder(files, planted_split)
+        run_pretrain(files)
+        run_augment(files)
+        run_condense(files, CondenseParams(name="random", ratio=0.125))
+        params = EvaluateParams(
+            models={"bprmf": {"embedding_size": 8}}, baselines=["teacher-top"], seeds=[0], fold_in=fold_in
+        )
+        evaluate(params, CondenseParams(name="random", ratio=0.125), files, OPTIONS)
+        evaluation = json.loads(files.evaluation.read_text())
+        assert evaluation["inductive"] == fold_in
+        rows[fold_in] = {row["training_set"]: row for row in evaluation["rows"] if row["model"] == "bprmf"}
+        assert {name: row["inductive"] for name, row in rows[fold_in].items()} == {
+            "full": False, "condensed": fold_in, "teacher-top": fold_in,
+        }  # fmt: skip
+    assert rows[True]["full"] == rows[False]["full"]
+    assert rows[True]["condensed"]["n_interactions"] == rows[False]["condensed"]["n_interactions"] == 60
+    assert rows[True]["condensed"]["ndcg@10"] > rows[False]["condensed"]["ndcg@10"] + 0.1
+
+
 def test_made_up_interactions_are_not_observed(planted_split: Split) -> None:
     histories = Interactions.of([0, 0, 1], [3, 39, 3], 2, 40)
     made_up = make_synthetic(
         histories, planted_split.train, Budget(3), condenser="mine", config=BaselineConfig(), seed=0
     )
-    assert TrainingSet.of(made_up).facts() == {
+    assert TrainingSet.of(made_up, fold_in=False).facts() == {
         "inductive": True, "n_interactions": 3, "n_users": 2, "observed_share": 0,
     }  # fmt: skip
 

@@ -124,7 +124,8 @@ def _what_it_is(card: Card) -> str:
     size = f"{card.n_interactions:,} interactions in place of {card.n_source:,} (budget {card.budget:,})"
     if not card.inductive:
         return f"""{size}, over {card.n_users:,}
-users and {card.n_items:,} items; {card.observed_share:.1%} observed, {card.pseudo_share:.1%} pseudo."""
+users and {card.n_items:,} items; {card.observed_share:.1%} observed, {card.pseudo_share:.1%} pseudo. A model knows the
+users by id; with whole histories at hand, `model.fold_in(histories)` says more than what was kept of them."""
     whose = "synthetic users, made up" if card.synthetic else "users drawn from the source, renumbered"
     return f"""{size}: the histories of {card.n_users:,} {whose},
 in place of {card.n_users_source:,} users, over the source's {card.n_items:,} items. The set is inductive: a model

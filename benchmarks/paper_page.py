@@ -193,7 +193,7 @@ def folded_in(rows: Rows, by_id: Rows) -> str:
     ]  # fmt: skip
     how = (
         "In % of the same model tuned on full data, whose users are looked up by id; test, mean ± standard deviation "
-        "over seeds, the same on either side"
+        "over the seeds, by id over those of them that were measured"
     )
     return f"{markdown(heads, lines, 4)}\n\n{how} (`{COMMAND}`)."
 

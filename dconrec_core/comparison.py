@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+import numpy as np
 
 from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS, Recommender
 from dconrec_core.models.inductive import reader
-from dconrec_core.options import RunOptions
+from dconrec_core.options import Device, RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.training import History
 from dconrec_core.types import Interactions, Split
@@ -67,6 +70,22 @@ def search(model: str, settings: Mapping[str, Any], trials: int) -> list[dict[st
     return [{**settings, **step} for step in entry.build(entry.config_class()).search_space()[:trials]]
 
 
+@cache
+def warm_up(model: str, inductive: bool, device: Device) -> None:
+    """Load, and on a new machine compile, what a model needs, so that no training is charged for being the first.
+
+    Args:
+        model: Name in ``MODELS``.
+        inductive: Whether users will be folded in.
+        device: Where it will be trained.
+    """
+    entry, pairs = MODELS[model], np.arange(12)
+    train, valid = (Interactions.of(pairs, (pairs + shift) % 12, 12, 12) for shift in (0, 1))
+    one_epoch = {"epochs": 1} if "epochs" in entry.config_class.model_fields else {}
+    recommender = reader(entry.build(entry.configure("warm-up", one_epoch)), inductive)
+    recommender.fit(train, RankingTask.valid(train, valid, inductive), RunOptions(device=device))
+
+
 @dataclass(frozen=True)
 class Tried:
     """What is kept of a search's trials: two models, however many were fitted.
@@ -106,8 +125,11 @@ def fit_best(
         wanted: All settings of a trial that is to be kept whether or not it is the best.
     """
     entry, best, same, seconds = lookup(MODELS, model, where), None, None, 0.0
-    for config in [entry.configure(where, settings) for settings in candidates]:
-        candidate = reader(entry.build(config), inductive=valid.histories is not None)
+    inductive = valid.histories is not None
+    configs = [entry.configure(where, settings) for settings in candidates]
+    warm_up(model, inductive, options.device)
+    for config in configs:
+        candidate = reader(entry.build(config), inductive)
         history = candidate.fit(train, valid, options)
         seconds += history.seconds
         if same is None and candidate.config.model_dump() == wanted:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from typing import Any
 
@@ -12,7 +11,6 @@ from scipy.stats import kendalltau
 
 from dconrec_core.comparison import train_best
 from dconrec_core.errors import ConfigError, DataError, TrainingError
-from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
@@ -161,7 +159,6 @@ def train_once(
         inductive: Whether the set has users of its own, and real ones are folded in.
     """
     model, settings = configuration.model, configuration.settings
-    warm_up(model, inductive)
     started = time.perf_counter()
     try:
         trained = train_best(
@@ -171,16 +168,6 @@ def train_once(
         return Measured(0.0, 0.0, 0.0, time.perf_counter() - started, failure=str(error))
     history, metrics = trained.history, trained.metrics
     return Measured(history.best_valid, metrics["ndcg@10"], metrics["recall@20"], history.seconds, history.best_epoch)
-
-
-@cache
-def warm_up(model: str, inductive: bool) -> None:
-    """Load the compiled code that a model needs, so that no configuration is charged for being the first."""
-    entry, pairs = MODELS[model], np.arange(12)
-    train, valid = (Interactions.of(pairs, (pairs + shift) % 12, 12, 12) for shift in (0, 1))
-    one_epoch = {"epochs": 1} if "epochs" in entry.config_class.model_fields else {}
-    recommender = entry.build(entry.configure("warm-up", one_epoch))
-    recommender.fit(train, RankingTask.valid(train, valid, inductive), RunOptions(device="cpu"))
 
 
 def rank_agreement(condensed: Mapping[str, Measured], full: Mapping[str, Measured]) -> Agreement:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from dconrec_core import selection
-from dconrec_core.comparison import train_and_measure
+from dconrec_core.comparison import train_and_measure, warm_up
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.errors import ConfigError, DataError, TrainingError
 from dconrec_core.models import MODELS
@@ -143,13 +142,7 @@ def test_a_training_that_fails_ranks_last_and_says_why(planted_split: Split, mon
     def fail(*_: object) -> None:
         raise TrainingError("the loss is nan")
 
-    selection.warm_up("bprmf", False)
+    warm_up("bprmf", False, "cpu")
     monkeypatch.setattr(BPRMF, "fit", fail)
     seen = train_once(Configuration("bprmf", {}), planted_split.train, planted_split, RunOptions(0, "cpu"))
     assert (seen.valid, seen.test, seen.failure) == (0, 0, "the loss is nan")
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("inductive", [False, True])
-def test_every_model_warms_up(model: str, inductive: bool):
-    selection.warm_up(model, inductive)

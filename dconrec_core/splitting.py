@@ -23,11 +23,15 @@ def random_split(interactions: Interactions, valid: float, test: float, seed: in
     Raises:
         ConfigError: ``valid`` and ``test`` leave nothing to train on.
     """
-    return _split(interactions, numpy_rng(seed, "split").random(len(interactions)), valid, test)
+    sizes = part_sizes(interactions.user_degree, valid, test)
+    return _split(interactions, numpy_rng(seed, "split").random(len(interactions)), valid, test, sizes)
 
 
 def temporal_split(interactions: Interactions, timestamps: npt.NDArray[np.int64], valid: float, test: float) -> Split:
     """Split each user's interactions by time: the latest are the test, the ones before them valid.
+
+    Shares are of the latest, so valid and test together are rounded down, and not each: with one more interaction a
+    user's training part stays or grows. What a set was once made from is never asked about later.
 
     Args:
         interactions: Everything that was observed.
@@ -41,7 +45,9 @@ def temporal_split(interactions: Interactions, timestamps: npt.NDArray[np.int64]
     """
     if len(timestamps) != len(interactions):
         raise DataError(f"{len(timestamps)} timestamps for {len(interactions)} interactions; one each is needed")
-    return _split(interactions, timestamps, valid, test)
+    n_valid, n_test = part_sizes(interactions.user_degree, valid, test)
+    held_out = np.floor(interactions.user_degree * (valid + test) + 1e-9).astype(np.int64)
+    return _split(interactions, timestamps, valid, test, (np.maximum(n_valid, held_out - n_test), n_test))
 
 
 def given_split(interactions: Interactions, parts: npt.NDArray[np.str_], valid: float, seed: int) -> Split:
@@ -105,13 +111,19 @@ def part_sizes(degree: npt.NDArray[np.int64], valid: float, test: float) -> tupl
     return np.minimum(n_valid, np.maximum(degree - 1 - n_test, 0)), n_test
 
 
-def _split(interactions: Interactions, key: npt.NDArray[np.generic], valid: float, test: float) -> Split:
+def _split(
+    interactions: Interactions,
+    key: npt.NDArray[np.generic],
+    valid: float,
+    test: float,
+    sizes: tuple[npt.NDArray[np.int64], ...],
+) -> Split:
     if valid + test >= 1:
         raise ConfigError(f"split.valid {valid} + split.test {test} leave nothing to train on; keep their sum below 1")
     order = np.lexsort((key, interactions.users))  # per user, by key; rows of a user are contiguous already
     place = np.empty(len(interactions), dtype=np.int64)
     place[order] = np.arange(len(interactions)) - interactions.indptr[interactions.users]
-    n_valid, n_test = part_sizes(interactions.user_degree, valid, test)
+    n_valid, n_test = sizes
     from_end = interactions.user_degree[interactions.users] - 1 - place
     is_test = from_end < n_test[interactions.users]
     is_valid = ~is_test & (from_end < (n_test + n_valid)[interactions.users])

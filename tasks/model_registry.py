@@ -126,6 +126,12 @@ class Registry:
                 shutil.copytree(folder, temporary, dirs_exist_ok=True)
         return version
 
+    def made_with(self, version: ModelVersion) -> dict[str, str]:
+        """Settings of the run that registered a version, as text by dotted name."""
+        with told(self.tracker.uri):
+            settings: dict[str, str] = self.tracker.client.get_run(str(version.run_id)).data.params
+        return settings
+
     def _point(self, version: str) -> None:
         with told(self.tracker.uri):
             self.tracker.client.set_registered_model_alias(self.name, CHAMPION, version)

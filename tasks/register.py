@@ -101,7 +101,7 @@ def _beside_champion(registry: Registry, params: PipelineParams, files: Workspac
     with tempfile.TemporaryDirectory(prefix="dconrec-") as scratch:
         folder, gate = Path(scratch) / "champion", params.registration.gate
         registry.fetch(folder)
-        if refused := dealt_anew(params.split, files, folder):
+        if refused := dealt_anew(params, registry.made_with(champion), files, folder):
             return [refused]
         return judge_rivals(gate, compare(gate, files, folder, params.seed))
 

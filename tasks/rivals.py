@@ -1,9 +1,10 @@
 """Champion and challenger side by side on the validation split of today: all users, those with little, those new.
 
 Each set trains the same quick model; both rank the same users' validation interactions with the same seen items masked.
-That is fair as long as neither was made from what is asked, which a random split dealt anew does not keep.
+That is fair as long as neither was made from what is asked, which a valid part drawn anew does not keep.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from dconrec_core.models.inductive import Inductive
 from dconrec_core.options import RunOptions
 from dconrec_core.types import Interactions
 from tasks.gate import Outcome
-from tasks.params import GateParams, SplitParams
+from tasks.params import GateParams, PipelineParams
 from tasks.refresh import new_users
 from tasks.warm import translated
 from tasks.workspace import Workspace
@@ -70,22 +71,52 @@ def compare(gate: GateParams, files: Workspace, champion: Path, seed: int) -> di
     }
 
 
-def dealt_anew(split: SplitParams, files: Workspace, champion: Path) -> Outcome | None:
+def dealt_anew(
+    params: PipelineParams, made_with: Mapping[str, str], files: Workspace, champion: Path
+) -> Outcome | None:
     """Why champion and challenger cannot be compared; None where they can.
 
-    A random split deals every interaction anew when the data, the seed or the preparation changes: the champion was
-    then made from most of what valid asks today, and would win by that alone.
+    A drawn valid part is drawn anew when the data, the seed or the preparation changes, and one by time moves when its
+    settings do: the champion was then made from part of what valid asks today, and would win by that alone.
+
+    Args:
+        params: Of today.
+        made_with: Settings of the champion's run, as text by dotted name.
+        files: Of the challenger.
+        champion: Folder of the champion.
+
+    Raises:
+        DataError: A file is missing or altered.
     """
-    if split.strategy != "random":
-        return None
     theirs, ours = read_card(champion).source_fingerprint, read_part(files.split, "train").fingerprint()
     if theirs == ours:
         return None
-    reason = (
-        f"the champion was made from another random split ({theirs[:12]}…, today's is {ours[:12]}…), and so from part "
-        "of today's valid: nothing tells which is better; set split.strategy: temporal, or registration.name for a "
-        "model of its own"
-    )
+    today = _division(params)
+    if changed := next((name for name in today if made_with.get(name) != today[name]), ""):
+        return _incomparable(
+            f"the champion was made with {changed} {made_with.get(changed)}, today's split with {today[changed]}, so "
+            "part of what it was made from may be in today's valid; set that back, or registration.name for a model of "
+            "its own"
+        )
+    if json.loads((files.split / "split.json").read_text(encoding="utf-8"))["valid_drawn"]:
+        return _incomparable(
+            f"the champion was made from another drawing of valid ({theirs[:12]}…, today's is {ours[:12]}…), and so "
+            "from part of today's: nothing tells which is better; set split.strategy: temporal (or given, with a valid "
+            "part) and registration.name for a model of its own"
+        )
+    return None
+
+
+def _division(params: PipelineParams) -> dict[str, str]:
+    """What decides which interactions are asked about, as the run of a set has it; a given split is the source's."""
+    settings = {"split.strategy": params.split.strategy}
+    if params.split.strategy == "temporal":
+        settings |= {f"split.{name}": str(value) for name, value in params.split}
+        settings |= {f"prepare.{name}": str(value) for name, value in params.prepare}
+    return settings
+
+
+def _incomparable(reason: str) -> Outcome:
     return Outcome(AGAINST_CHAMPION, False, reason)
 
 

@@ -92,5 +92,12 @@ def _summary(prepared: Prepared, parts: Split, params: SplitParams, seed: int) -
         "users_with_one_interaction": int((interactions.user_degree == 1).sum()),
         "dropped": dict(prepared.dropped),
         "strategy": params.strategy,
+        "valid_drawn": _valid_drawn(prepared, params),
         "seed": seed,
     }
+
+
+def _valid_drawn(prepared: Prepared, params: SplitParams) -> bool:
+    """Whether other data or another seed would put other interactions into valid."""
+    given_valid = prepared.parts is not None and bool((prepared.parts == "valid").any())
+    return params.strategy == "random" or (params.strategy == "given" and not given_valid)

@@ -67,6 +67,15 @@ def test_latest_are_the_test_and_the_ones_before_them_valid() -> None:
     assert split.valid.items.tolist() == [6, 8]
 
 
+@given(share=st.floats(0.01, 0.98), part=st.floats(0.01, 0.99), n=st.integers(1, 60))
+def test_what_was_trained_on_is_never_asked_about_once_a_user_has_more(share: float, part: float, n: int) -> None:
+    valid, test = share * part, share * (1 - part)
+    before, after = (temporal_split(histories(k), np.arange(k), valid, test) for k in (n, n + 1))
+    assert len(before.train) <= len(after.train)
+    assert len(after.valid) >= (n + 1 >= 3)
+    assert len(after.train) + len(after.valid) + len(after.test) == n + 1
+
+
 def test_times_must_be_aligned_and_something_left_to_train_on() -> None:
     with pytest.raises(DataError, match="3 timestamps for 10 interactions"):
         temporal_split(histories(10), np.arange(3), 0.1, 0.1)

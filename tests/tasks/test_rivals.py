@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,8 @@ from dconrec_core.data.io import read_part, read_pool
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.splitting import random_split
 from dconrec_core.types import Budget
-from tasks.params import CondenseParams, GateParams, SplitParams
+from flows.params import read_params
+from tasks.params import CondenseParams, GateParams
 from tasks.rivals import Measured, compare, dealt_anew, judge_rivals, tail
 from tasks.warm import translated, warm_condenser
 from tasks.workspace import Workspace
@@ -26,6 +29,7 @@ def files(tmp_path_factory, planted_split):
     run_augment(files)
     run_condense(files, SYNTHETIC)
     files.raw.mkdir(parents=True)
+    (files.split / "split.json").write_text('{"valid_drawn": true}')
     (files.raw / "source.json").write_text('{"dataset": "synthetic"}')
     return files
 
@@ -37,20 +41,50 @@ def test_a_set_beside_itself_loses_nothing(files):
     assert all(outcome.passed for outcome in judge_rivals(GateParams(), measured))
 
 
-def test_a_champion_of_another_random_split_is_not_compared_with(files, planted, tmp_path):
-    """It was made from what valid asks today; a split by time asks what came later."""
-    then = Workspace(tmp_path)
-    write_split_folder(then, random_split(planted, 0.1, 0.1, seed=1))
-    run_pretrain(then)
-    run_augment(then)
-    run_condense(then, SYNTHETIC)
-    assert dealt_anew(SplitParams(), files, files.condensed) is None
-    refused = dealt_anew(SplitParams(), files, then.condensed)
-    assert refused is not None
-    assert (refused.rule, refused.passed) == ("against_champion", False)
-    assert "made from another random split" in refused.reason
-    assert "set split.strategy: temporal" in refused.reason
-    assert dealt_anew(SplitParams(strategy="temporal"), files, then.condensed) is None
+def params_of(root, **split):
+    """The project's settings with another split, and the same as the run of a set holds them."""
+    params = read_params(root, {f"split.{name}": value for name, value in split.items()})
+    sections = {"split": params.split, "prepare": params.prepare}
+    return params, {f"{section}.{name}": str(value) for section, own in sections.items() for name, value in own}
+
+
+@pytest.fixture(scope="module")
+def then(tmp_path_factory, planted):
+    """A set of another draw from the same interactions."""
+    files = Workspace(tmp_path_factory.mktemp("then"))
+    write_split_folder(files, random_split(planted, 0.1, 0.1, seed=1))
+    run_pretrain(files)
+    run_augment(files)
+    run_condense(files, SYNTHETIC)
+    return files
+
+
+def test_a_champion_of_another_drawing_of_valid_is_not_compared_with(files, then, root):
+    """It was made from what valid asks today."""
+    params, settings = params_of(root)
+    assert dealt_anew(params, settings, files, files.condensed) is None
+    for strategy in ("random", "given"):  # Gowalla's own split has no valid part: it is drawn
+        params, settings = params_of(root, strategy=strategy)
+        refused = dealt_anew(params, settings, files, then.condensed)
+        assert refused is not None
+        assert (refused.rule, refused.passed) == ("against_champion", False)
+        assert "made from another drawing of valid" in refused.reason
+        assert "set split.strategy: temporal" in refused.reason
+
+
+def test_a_champion_of_the_same_split_by_time_is_compared_with_and_of_another_not(files, then, root, monkeypatch):
+    monkeypatch.setattr(Workspace, "split", property(lambda self: self.root / "by-time"))
+    shutil.copytree(files.root / "data/split", files.split)
+    (files.split / "split.json").write_text('{"valid_drawn": false}')
+    params, settings = params_of(root, strategy="temporal")
+    assert dealt_anew(params, settings, files, then.condensed) is None
+    _, drawn = params_of(root)
+    _, longer = params_of(root, strategy="temporal", valid=0.2)
+    for was, words in ((drawn, "split.strategy random"), (longer, "split.valid 0.2")):
+        refused = dealt_anew(params, was, files, then.condensed)
+        assert refused is not None
+        assert f"the champion was made with {words}" in refused.reason
+        assert "set that back, or registration.name" in refused.reason
 
 
 def test_each_group_can_refuse_and_says_its_numbers():

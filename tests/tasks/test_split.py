@@ -54,6 +54,7 @@ def test_parts_mappings_and_counts(tmp_path: Path):
         "users_with_one_interaction": 1,
         "dropped": {"rating below 3": 60, "repeated user and item": 0},
         "strategy": "random",
+        "valid_drawn": True,
         "seed": 3,
     }
     assert len(parts.train) + 60 == 241
@@ -100,6 +101,15 @@ def test_the_sources_own_split(tmp_path: Path):
     assert found == set(zip(given["user_id"], given["item_id"], strict=True))
     facts = json.loads((out / "split.json").read_text())
     assert (facts["strategy"], facts["n_test"], facts["n_valid"]) == ("given", len(given), 30)
+    assert facts["valid_drawn"]
+
+
+def test_a_given_valid_part_is_not_drawn(tmp_path: Path):
+    place = np.arange(301) % 10
+    frame = ratings().assign(part=np.select([place < 2, place < 4], ["test", "valid"], "train"))
+    frame.loc[300, "part"] = "train"
+    facts = json.loads((run(tmp_path, frame, strategy="given", threshold=None) / "split.json").read_text())
+    assert (facts["n_valid"], facts["valid_drawn"]) == (60, False)
 
 
 def test_titles_and_k_core(tmp_path: Path):

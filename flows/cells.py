@@ -28,6 +28,9 @@ from tasks.results_file import Results, Row
 from tasks.workspace import Workspace
 
 COMMAND = "python -m flows.compare"
+CELL = ("dataset", "ratio", "condenser", "source_model", "downstream_model", "seed", "trials", "nested")
+REFERENCE = ("dataset", "model", "seed", "trials", "nested")
+"""What tells rows apart: with their settings, so that going back to earlier ones, or to another file, costs nothing."""
 KEPT = "Kept"
 """State of a cell that an earlier run has finished."""
 
@@ -63,8 +66,8 @@ class Measurer:
     def __init__(self, setup: Setup, listen: EpochCallback = ignore_epochs) -> None:
         self.setup, self.files, self._listen = setup, Workspace(), listen
         self.over = threading.Event()
-        self.results = Results(self.files.comparison, COMMAND)
-        references = References(lambda apart_from: Results(self.files.comparison_full, COMMAND, apart_from))
+        self.results = Results(self.files.comparison, COMMAND, identity=CELL)
+        references = References(lambda apart_from: Results(self.files.comparison_full, COMMAND, apart_from, REFERENCE))
         self._comparison = Comparison(self._load, references, RunOptions(device="cpu", on_epoch=self._epoch))
         Measurer._last = self
 

@@ -37,7 +37,7 @@ class Results:
         command: What writes it, as typed by a user.
         apart_from: Folders and files of the core that its rows do not depend on.
         identity: A new row replaces the one that agrees with it in these; in all that a row shows of its case by
-            default.
+            default. ``nested`` stands for what it does not show, so that rows of other settings stay.
     """
 
     def __init__(
@@ -80,7 +80,8 @@ class Results:
         if not anew and (found := self.find(case)):
             return found
         key, flat = self.key(case), _flat(case)
-        stamp = {"key": key, "core": self.core, "commit": self._header["commit"], "packages": self._packages}
+        nested = {"nested": _digest({name: value for name, value in case.items() if name not in flat})}
+        stamp = {**nested, "key": key, "core": self.core, "commit": self._header["commit"], "packages": self._packages}
         measured = {**flat, **measure(), **stamp}
         with self._alone():  # what the file holds now, but for what this row replaces
             self._rows[key] = measured

@@ -43,6 +43,16 @@ def test_a_second_run_goes_on_where_the_first_stopped(path):
     assert len(results.read_rows(path)) == 2
 
 
+def test_rows_of_other_settings_stay_where_asked(path):
+    other = {**CASE, "settings": {"fold_in": True}}
+    for identity, kept in ((("dataset", "seed", "nested"), 2), (("dataset", "seed"), 1)):
+        rows = Results(path.with_name(f"{kept}.json"), "x", identity=identity)
+        rows.row(CASE, lambda: {"ndcg@10": 0.25})
+        rows.row(other, lambda: {"ndcg@10": 0.5})
+        assert len(results.read_rows(rows.path)) == kept
+    assert Results(path.with_name("2.json"), "x").row(CASE, never)["ndcg@10"] == 0.25
+
+
 def test_parts_that_run_side_by_side_keep_each_others_rows(path):
     one, other = Results(path, "x"), Results(path, "x")
     one.row(CASE, lambda: {"ndcg@10": 0.25})

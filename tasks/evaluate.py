@@ -20,6 +20,7 @@ from dconrec_core.models.store import stored_model_name
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions, Split
+from tasks.finished import Finished
 from tasks.params import CondenseParams, EvaluateParams
 from tasks.pretrain import write_csv
 from tasks.timing import stage_timing
@@ -96,6 +97,7 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
     write_csv(files.ratio_curve, pd.DataFrame(curve, columns=RATIO_COLUMNS))
     write_json(files.metrics, summarise(comparison.rows))
     write_json(files.evaluation, {**header, "rows": comparison.rows})
+    comparison.finished.clear()
 
 
 class Comparison:
@@ -112,6 +114,9 @@ class Comparison:
         self.rows: list[Row] = []
         self.curves: list[Row] = []
         self.seconds: list[Row] = []
+        self.finished = Finished(options.checkpoints)
+        parts = {"histories": split.train, "valid": split.valid, "test": split.test}
+        self._split_identity = {name: part.fingerprint() for name, part in parts.items()}
         self._full: dict[tuple[str, int], Trained] = {}
 
     def train(self, name: str, training_set: TrainingSet, model: str, seed: int) -> None:
@@ -136,11 +141,25 @@ class Comparison:
         self.seconds.append({**key, **{name: round(value, 4) for name, value in seconds.items()}})
 
     def fit(self, label: str, training_set: TrainingSet, model: str, seed: int) -> Trained:
-        """Search on valid, measure on test; nothing is remembered."""
+        """Search on valid, measure on test; a stage that was cut off goes on behind the last one."""
         options = replace(self.options, seed=seed, label=label)
         settings, full = self.params.models[model], self._full.get((model, seed))
         train, trials, inductive = training_set.interactions, self.params.trials, training_set.inductive
-        return train_and_measure(model, settings, train, self.split, trials, options, full, inductive=inductive)
+        identity = {
+            "model": model,
+            "settings": settings,
+            "trials": trials,
+            "seed": seed,
+            "device": resolve_device(options.device).type,
+            "beside": dict(full.config) if full else None,
+            "inductive": inductive,
+            "train": train.fingerprint(),
+            **self._split_identity,
+        }
+        return self.finished.get(
+            identity,
+            lambda: train_and_measure(model, settings, train, self.split, trials, options, full, inductive=inductive),
+        )
 
     def figures(self, name: str, model: str, seed: int) -> Row:
         """The row of a training that was remembered."""

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.finished import PATTERN
+
 
 @dataclass(frozen=True)
 class Unneeded:
@@ -24,8 +26,9 @@ class Unneeded:
 
 
 def old_checkpoints(folder: Path, keep: int) -> Unneeded:
-    """All but the newest ``keep`` checkpoints of trainings that were cut off."""
-    files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+    """All but the newest ``keep`` checkpoints of trainings, and finished trainings of stages, that were cut off."""
+    found = (path for pattern in ("*.safetensors", PATTERN) for path in folder.glob(pattern))
+    files = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
     return of_paths("checkpoints", files[keep:])
 
 

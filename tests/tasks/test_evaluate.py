@@ -1,6 +1,7 @@
 """The comparison: a row for every training, figures that agree with each other, and the clock in one file only."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dconrec_core.comparison import Trained
+from dconrec_core.comparison import Trained, train_and_measure
 from dconrec_core.condensation.base import make_synthetic
 from dconrec_core.condensation.baselines import BaselineConfig
 from dconrec_core.condensation.dataset import read_condensed, write_condensed
 from dconrec_core.data.io import read_pool, write_interactions
-from dconrec_core.errors import BudgetError, ConfigError, DataError
+from dconrec_core.errors import BudgetError, ConfigError, DataError, TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.models.popularity import popularity_scores
@@ -405,3 +406,36 @@ def test_summary_leaves_out_what_has_no_value() -> None:
         "ndcg@10": pytest.approx(0.3), "recall@20": 0.5, "quality": 0.8, "n_interactions": 3, "inductive": True,
     }  # fmt: skip
     assert summarise(rows[:1])["m"]["s"]["quality"] is None
+
+
+def test_a_stage_that_failed_trains_nothing_twice(
+    files: Workspace, planted_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trained: list[int] = []
+
+    def train(*arguments: Any, **settings: Any) -> Trained:
+        if len(trained) == 3:
+            raise TrainingError("the loss is nan")
+        trained.append(len(arguments[2]))
+        return train_and_measure(*arguments, **settings)
+
+    again = Workspace(tmp_path)
+    write_split_folder(again, planted_split)
+    condense_from_split(again)
+    options = replace(OPTIONS, checkpoints=tmp_path / "checkpoints")
+    monkeypatch.setattr("tasks.evaluate.train_and_measure", train)
+    with pytest.raises(TrainingError):
+        evaluate(EVALUATE, CONDENSE, again, options)
+    assert len(list(options.checkpoints.glob("finished-*.json"))) == 3
+    assert not again.evaluation.exists()
+    next(iter(options.checkpoints.glob("finished-*.json"))).write_text("{")  # cut off while it was written
+    trained[:] = []
+    monkeypatch.setattr(
+        "tasks.evaluate.train_and_measure", lambda *a, **k: trained.append(0) or train_and_measure(*a, **k)
+    )
+    evaluate(EVALUATE, CONDENSE, again, options)
+    n_curve = 2 * len(EVALUATE.curve_ratios)  # of the condenser and of its random rival
+    assert len(trained) == len(SETS) * len(EVALUATE.models) * len(EVALUATE.seeds) + n_curve - 2
+    assert again.evaluation.read_bytes() == files.evaluation.read_bytes()
+    assert again.curves.read_bytes() == files.curves.read_bytes()
+    assert not list(options.checkpoints.iterdir())

@@ -22,9 +22,9 @@ from tests.tasks.test_versioning import template as template
 
 
 def test_the_newest_checkpoints_stay(tmp_path: Path):
-    for age, name in enumerate(("newest", "older", "oldest")):
-        (tmp_path / f"{name}.safetensors").write_text("x" * 10)
-        os.utime(tmp_path / f"{name}.safetensors", (1000 - age, 1000 - age))
+    for age, name in enumerate(("newest.safetensors", "finished-older.json", "oldest.safetensors")):
+        (tmp_path / name).write_text("x" * 10)
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
     found = old_checkpoints(tmp_path, 1)
     assert (found.count, found.size) == (2, 20)
     assert len(list(tmp_path.iterdir())) == 3  # it was asked, not told

@@ -1,0 +1,59 @@
+"""Trainings of a stage that has not ended: each is kept when it is done, so that a stage cut off does none twice."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dconrec_core.atomic import write_json
+from dconrec_core.code import training_code
+from dconrec_core.comparison import Trained
+from dconrec_core.training import History
+
+PATTERN = "finished-*.json"
+
+
+class Finished:
+    """Finished trainings, a file each beside the checkpoints; ``clear`` removes them when the stage is done.
+
+    Args:
+        folder: Where; None where nothing is to be kept.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._used: list[Path] = []
+
+    def get(self, identity: Mapping[str, Any], train: Callable[[], Trained]) -> Trained:
+        """What an earlier try found, or what ``train`` finds now.
+
+        Args:
+            identity: Everything that determines the training beside the core's code, which is added.
+            train: Does it.
+        """
+        if self.folder is None:
+            return train()
+        text = json.dumps({**identity, "code": training_code()}, sort_keys=True)
+        path = self.folder / PATTERN.replace("*", hashlib.sha256(text.encode()).hexdigest()[:16])
+        self._used.append(path)
+        if (kept := _read(path)) is not None:
+            return kept
+        trained = train()
+        write_json(path, asdict(trained))
+        return trained
+
+    def clear(self) -> None:
+        """The stage has written what it is for."""
+        for path in self._used:
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Trained | None:
+    """None where there is none, or none that can be read: then the training is done again."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Trained(**{**content, "history": History(**content["history"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

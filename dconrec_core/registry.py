@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from dconrec_core.errors import ConfigError
 
@@ -54,6 +55,17 @@ def lookup(registry: Mapping[str, Entry[T]], name: str, where: str) -> Entry[T]:
     if name not in registry:
         raise ConfigError(f"{where} is {name!r}; {suggest(name, list(registry))}")
     return registry[name]
+
+
+def name_of(registry: Mapping[str, Entry[Any]]) -> Callable[[str], str]:
+    """Checks that a setting is a name of ``registry``, for pydantic's ``AfterValidator``."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            raise PydanticCustomError("unknown_name", "{way_out}", {"way_out": suggest(name, list(registry))})
+        return name
+
+    return check
 
 
 def suggest(name: str, valid: list[str]) -> str:

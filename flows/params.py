@@ -114,10 +114,12 @@ def check_names(params: PipelineParams) -> None:
     from dconrec_core.data import DATASETS
     from dconrec_core.models import MODELS
     from dconrec_core.selection import GRID, configurations
+    from tasks.warm import check_start
 
     _configure(DATASETS, "dataset", params.dataset.name, params.dataset.config)
     _configure(MODELS, "teacher", params.teacher.name, params.teacher.config)
     _configure(CONDENSERS, "condense", params.condense.name, params.condense.config)
+    check_start(params.condense)
     for name, settings in params.evaluate.models.items():
         lookup(MODELS, name, "evaluate.models").configure(f"evaluate.models.{name}", settings)
     for name in params.evaluate.baselines:

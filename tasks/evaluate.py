@@ -197,12 +197,18 @@ def _baselines(params: EvaluateParams, main: CondensedDataset) -> list[str]:
 def _baseline(
     name: str, pool: CandidatePool, valid: Interactions, ratio: float, options: RunOptions
 ) -> CondensedDataset:
-    entry = lookup(CONDENSERS, name, "evaluate.baselines")
-    condenser = entry.build(entry.config_class(**usual_settings(name, ratio)))
+    config = lookup(CONDENSERS, name, "evaluate.baselines").config_class(**usual_settings(name, ratio))
     try:
-        return condenser.condense(pool, valid, Budget.from_ratio(ratio, pool.train), options.named(name))
+        return _condensed(name, config, pool, valid, ratio, options.named(name))
     except BudgetError as error:
         raise BudgetError(f"baseline {name}: {error}; or take {name} out of evaluate.baselines") from None
+
+
+def _condensed(
+    name: str, config: Any, pool: CandidatePool, valid: Interactions, ratio: float, options: RunOptions
+) -> CondensedDataset:
+    condenser = CONDENSERS[name].build(config)
+    return condenser.condense(pool, valid, Budget.from_ratio(ratio, pool.train), options)
 
 
 def _popularity_row(split: Split) -> Row:
@@ -238,16 +244,19 @@ def _curve_sets(
     trained = (main.condenser, *_baselines(params, main))
     name_of_main, config_of_main = _at_other_ratios(condense, main)
     for ratio in sorted({*params.curve_ratios, condense.ratio} if params.curve_ratios else ()):
-        budget = Budget.from_ratio(ratio, split.train)
         for name in dict.fromkeys((condense.name, _rival(main))):
-            if budget == main.budget and name in trained:
-                sets[ratio, name] = None
-                continue
-            is_main = name == condense.name
-            entry = lookup(CONDENSERS, name_of_main if is_main else name, "condense.name")
-            config = entry.configure("condense.config", config_of_main if is_main else {})
-            listening = options.named(f"{name} at {ratio:.2%}")
-            condensed = entry.build(config).condense(pool, split.valid, budget, listening)
+            usual, own = (name_of_main, config_of_main) if name == condense.name else (name, {})
+            config = lookup(CONDENSERS, usual, "condense.name").configure(
+                "condense.config", {**usual_settings(usual, ratio), **own}
+            )
+            try:
+                if Budget.from_ratio(ratio, split.train) == main.budget and name in trained:
+                    sets[ratio, name] = None
+                    continue
+                condensed = _condensed(usual, config, pool, split.valid, ratio, options.named(f"{name} at {ratio:.2%}"))
+            except BudgetError as error:
+                way_out = f"or take {ratio:g} out of evaluate.curve_ratios"
+                raise BudgetError(f"{name} at {ratio:g}: {error}; {way_out}") from None
             sets[ratio, name] = TrainingSet.of(condensed, params.fold_in)
     return sets
 

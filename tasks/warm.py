@@ -44,6 +44,19 @@ class WarmAuto:
         return replace(made, condenser=self.name, config=self.config, notes={**made.notes, **self.notes})
 
 
+def check_start(params: CondenseParams) -> None:
+    """Whether the condenser can go on from ``condense.start``, where that is set.
+
+    Raises:
+        ConfigError: It always starts anew.
+    """
+    if params.start is not None and params.name not in WARM:
+        raise ConfigError(
+            f"condense.start is set, but {params.name} always starts anew; "
+            f"choose {' or '.join(WARM)}, or leave it empty"
+        )
+
+
 def warm_condenser(params: CondenseParams, items: pd.DataFrame, root: Path) -> Condenser:
     """The condenser that goes on from ``condense.start``.
 
@@ -57,11 +70,7 @@ def warm_condenser(params: CondenseParams, items: pd.DataFrame, root: Path) -> C
         DataError: The earlier set is not there, was altered, or has no made-up users.
     """
     assert params.start is not None
-    if params.name not in WARM:
-        raise ConfigError(
-            f"condense.start is set, but {params.name} always starts anew; "
-            f"choose {' or '.join(WARM)}, or leave it empty"
-        )
+    check_start(params)
     folder = root / CHAMPIONS / params.start
     if not folder.is_dir():
         raise DataError(

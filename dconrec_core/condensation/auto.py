@@ -4,9 +4,9 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dconrec_core.condensation.base import Condenser
 from dconrec_core.condensation.baselines import TeacherTop, TeacherTopConfig
@@ -17,7 +17,7 @@ from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.models.inductive import reader
 from dconrec_core.options import EpochEvent, RunOptions
-from dconrec_core.registry import Config, Entry, lookup
+from dconrec_core.registry import Config, Entry, name_of
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions
 
 PROPOSED: dict[str, Entry[Condenser]] = {
@@ -36,7 +36,7 @@ MOST = 2 + len(SHARES) + len(SIZES)
 class AutoConfig(Config):
     """Settings of ``auto``."""
 
-    judge: str = "bprmf"
+    judge: Annotated[str, AfterValidator(name_of(MODELS))] = "bprmf"
     """The model that is trained on each set, with its defaults; a name of ``MODELS``."""
     time_limit: float | None = Field(900.0, gt=0)
     """Seconds after which nothing more is tried; None for no limit.
@@ -181,11 +181,9 @@ class Auto:
         """See ``Condenser.condense``. One event a proposal, with the judge's NDCG@10 on valid.
 
         Raises:
-            ConfigError: There is no such judge.
             BudgetError: Every proposal fails, the last because it refuses the budget.
             TrainingError: Every proposal fails, the last because of a training.
         """
-        lookup(MODELS, self.config.judge, "condense.config.judge")
         contest = Contest(self.config, pool, valid, budget, options)
         contest.hold(contest.first_round())
         if not contest.judged:

@@ -90,6 +90,12 @@ def test_what_is_wrong_is_one_line_with_the_key_or_the_place(folder, old, new, m
             "compare: {condensers: {dconrec: {n_sample: 3}}}",
             "compare.condensers.dconrec.n_sample is not a setting; did you mean 'n_samples'?",
         ),
+        (
+            "  name: dconrec # a comment\n  ratio: 0.25\n  config: {}",
+            "  name: auto\n  ratio: 0.25\n  config: {judge: bprfm}",
+            "condense.config.judge is 'bprfm': did you mean 'bprmf'? valid names: ",
+        ),
+        ("ratio: 0.25", f"ratio: 0.25\n  start: {'a' * 64}", "condense.start is set, but dconrec always starts anew"),
         ("ratio: 0.25", "ratio: 0", "condense.ratio is 0.0; it must be above 0 and at most 1"),
         ("ratio: 0.25", "ratio: 1.5", "condense.ratio is 1.5; it must be above 0 and at most 1"),
     ],

@@ -375,6 +375,19 @@ def test_a_baseline_keeps_no_tail_that_the_budget_cannot_hold(tmp_path: Path, pl
         evaluate(params, condense, files, OPTIONS)
 
 
+def test_a_ratio_of_the_curve_that_cannot_be_served_is_named_before_anything_is_trained(
+    files: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.evaluate.train_and_measure", lambda *_, **__: pytest.fail("trained"))
+    for ratio, why in ((1e-5, "a budget of 0 of"), (0.01, "users with at most 10 interactions hold")):
+        condense = CONDENSE.model_copy(update={"config": {**CONDENSE.config, "tail_threshold": 10}})
+        params = EVALUATE.model_copy(update={"curve_ratios": [ratio]})
+        with pytest.raises(
+            BudgetError, match=f"^dconrec at {ratio:g}: .*{why}.*; or take {ratio:g} out of evaluate.cu"
+        ):
+            evaluate(params, condense, files, OPTIONS)
+
+
 def test_altered_condensed_dataset_is_not_evaluated(tmp_path: Path, planted_split: Split) -> None:
     files = Workspace(tmp_path)
     write_split_folder(files, planted_split)

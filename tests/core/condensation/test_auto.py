@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.auto import Auto, AutoConfig
 from dconrec_core.errors import BudgetError, ConfigError, TrainingError
 from dconrec_core.evaluation import RankingTask
@@ -70,9 +71,9 @@ def test_a_proposal_that_fails_is_named_and_the_others_stand(
     assert result.notes["refused"] == ["dconrec (tail_threshold 0): the tail is larger than the budget"]
 
 
-def test_unknown_judge_says_so(planted_split: Split) -> None:
-    with pytest.raises(ConfigError, match=r"condense.config.judge is 'bprm'; did you mean 'bprmf'"):
-        chosen(planted_split, 40, judge="bprm")
+def test_unknown_judge_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"condense.config.judge is 'bprm': did you mean 'bprmf'"):
+        CONDENSERS["auto"].configure("condense.config", {"judge": "bprm"})
 
 
 @pytest.mark.parametrize("error", [BudgetError, TrainingError])

@@ -1,9 +1,10 @@
 """``backfill``: the pipeline once for each combination of settings, each in a copy of this checkout.
 
 A copy (``dvc exp run --temp``) leaves ``params.yaml`` and the outputs here as they are, also when the machine goes down
-in the middle. DVC's cache is shared, so a combination that has been run costs next to nothing. Runs and registered sets
-are remembered here, in MLflow, the sets under a name of their own (``…-backfill``): none becomes champion of the model
-in use, or takes the place of a challenger that waits for a person. ``dvc exp show`` lists the same.
+in the middle. DVC's cache is shared: what combinations have in common is computed once, and one that has been run costs
+next to nothing. Runs and registered sets are remembered here, in MLflow, the sets under a name of their own
+(``…-backfill``): none becomes champion of the model in use, or takes the place of a challenger that waits for a person.
+``dvc exp show`` lists the same.
 """
 
 import itertools
@@ -96,10 +97,13 @@ def backfill(
     timeout_seconds=timedelta(hours=RUN_HOURS).total_seconds(),
 )
 def run_copy(name: str, changes: Changes) -> State[Any]:
-    """One combination, as the DVC experiment ``name``."""
+    """One combination, as the DVC experiment ``name``; one that is there was finished before the flow was cut off."""
     try:
-        run_experiment(name, changes)
-        return Completed(message=f"dvc exp apply {name} brings it here")
+        with Versions(Path()) as versions:
+            kept = versions.has_experiment(name)
+        if not kept:
+            run_experiment(name, changes)
+        return Completed(message=f"{'finished before; ' if kept else ''}dvc exp apply {name} brings it here")
     except USER_ERRORS as error:
         return failed(name, error)
 
@@ -110,7 +114,7 @@ def run_experiment(name: str, changes: Changes) -> None:
     Raises:
         BackfillError: One stage failed.
     """
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--force", "--name", name]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
     for path in sorted(INPUT.iterdir()) if INPUT.is_dir() else []:
         command += ["--copy-paths", str(path)] if path.name not in TRACKED else []
     start = read_params(Path(), changes).condense.start

@@ -18,6 +18,7 @@ from dvc.exceptions import CollectCacheError, DvcException
 from dvc.lock import LockError
 from dvc.output import Output
 from dvc.repo import Repo
+from dvc.repo.experiments.utils import exp_refs_by_names
 from dvc.scm import SCMError
 from dvc.stage import Stage
 from dvc.stage.cache import RunCacheNotFoundError, _can_hash
@@ -173,6 +174,11 @@ class Versions:
         with told(self._root):
             shown = self._repo.metrics.show(revs=[revision]).get(revision, {}).get("data", {})
         return {key: value for file in shown.values() for key, value in file.get("data", {}).items()}
+
+    def has_experiment(self, name: str) -> bool:
+        """Whether an experiment of that name was finished, from whatever commit: DVC gives it the name at its end."""
+        with told(self._root):
+            return name in exp_refs_by_names(self._git, {name})
 
     def set_local(self, section: str, option: str, value: str) -> None:
         """Set an option of DVC in ``.dvc/config.local``, which Git does not track."""

@@ -280,6 +280,58 @@ def test_backfill_checks_every_combination_before_the_first_one_runs(prefect_ser
     assert not (one_stage / ".dvc/tmp/exps").exists()
 
 
+@pytest.fixture
+def ran(one_stage, tmp_path_factory):
+    """Two stages, of which the ratio changes the second alone; reads the stages that have run so far, in order."""
+    runs = tmp_path_factory.mktemp("ran") / "stages"
+    (one_stage / "dvc.yaml").write_text(
+        f"stages:\n  ingest:\n    cmd: echo ingest >> {runs} && cp data/input/ratings.csv raw.csv\n"
+        "    deps: [data/input]\n    outs: [raw.csv]\n"
+        f"  condense:\n    cmd: echo condense >> {runs} && python3 stage.py\n"
+        "    deps: [raw.csv]\n    params: [condense.ratio]\n    metrics: [metrics.json]\n"
+    )
+    with (one_stage / ".gitignore").open("a") as ignored:
+        ignored.write("/raw.csv\n/metrics.json\n")
+    commit(one_stage, "two stages")
+    return lambda: runs.read_text().split()
+
+
+def experiments(project):
+    """Commit of each, by name."""
+    lines = git(project, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").splitlines()
+    return {name.rpartition("/")[2]: made for name, made in (line.split() for line in lines)}
+
+
+def test_backfill_computes_once_what_combinations_share_and_nothing_that_was_computed(client, one_stage, ran):
+    from flows.backfill import backfill
+
+    assert backfill(ratios=[0.1, 0.2], return_state=True).is_completed()
+    assert ran() == ["ingest", "condense", "condense"]
+    assert backfill(ratios=[0.2, 0.1], return_state=True).is_completed()
+    assert ran() == ["ingest", "condense", "condense"]
+    assert len(experiments(one_stage)) == 4
+    tables = [str(one.data) for one in client.read_artifacts() if one.key == "backfill"]
+    whole = [table for table in tables if '"ndcg@10": 0.1' in table and '"ndcg@10": 0.2' in table]
+    assert len(whole) == 2
+
+
+def test_a_backfill_that_was_cut_off_keeps_what_it_had_finished(monkeypatch, client, one_stage, ran):
+    from flows.backfill import backfill
+
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "0692c0ad-0000-4000-8000-0123456789ab")
+    assert backfill(ratios=[0.1], return_state=True).is_completed()  # as far as it came
+    finished = experiments(one_stage)
+    assert list(finished) == ["backfill-0692c0ad-1"]
+    (one_stage / "README.md").touch()
+    commit(one_stage, "what the checkout has by the time that the run goes on")
+    assert backfill(ratios=[0.1, 0.2], return_state=True).is_completed()
+    assert sorted(experiments(one_stage)) == ["backfill-0692c0ad-1", "backfill-0692c0ad-2"]
+    assert experiments(one_stage).items() > finished.items()
+    assert ran() == ["ingest", "condense", "condense"]
+    (table,) = [one.data for one in client.read_artifacts() if "backfill-0692c0ad-2" in str(one.data)]
+    assert [table.count(f'"ndcg@10": {ratio}') for ratio in (0.1, 0.2)] == [1, 1]
+
+
 def test_new_data_are_what_dvc_has_not_ingested(one_stage):
     from flows.watch import is_new
 

@@ -59,7 +59,8 @@ def headline() -> str:
         )
     heads = ["trained on", "interactions", "NDCG@10", "Recall@20", "training, s", "speed-up", "seeds"]
     how = "mean ± standard deviation over seeds, in brackets the share of full data; real users folded in (inductive)"
-    return f"{_markdown(heads, lines)}\n\nMovieLens-1M, test, {how} (`make headline`)."
+    clock = "seconds and speed-up: each the median over seeds, timed in turn"
+    return f"{_markdown(heads, lines)}\n\nMovieLens-1M, test, {how}; {clock} (`make headline`)."
 
 
 def inductive() -> str:

@@ -109,7 +109,7 @@ def compare(
         ratios: Budgets, as shares of the training interactions.
         condensers: Whose sets are compared.
         models: Downstream recommenders.
-        sources: Models that teach the pool and are trained inside condensation; none for each preset's own teacher.
+        sources: Models that teach the pool; none for each preset's own teacher.
         seeds: Each of split, teacher, condensation and training.
         trials: Settings tried on valid, on either side; each preset's own number by default.
         workers: Cells measured side by side; seconds compare only with one.

@@ -50,7 +50,8 @@ class Job:
 
     def __init__(self, params: PipelineParams, files: Workspace) -> None:
         options = RunOptions(device=params.device, on_epoch=self._epoch, checkpoints=files.checkpoints)
-        self.params, self.files, self.selection = params, files, Selection(params.select, files, options)
+        self.params, self.files = params, files
+        self.selection = Selection(params.select, files, options, params.evaluate.fold_in)
         self.trainings = self.selection.trainings
         self.console = Console(total=len(self.trainings))
         self.progress = ProgressBar(total=len(self.trainings), what="trainings")

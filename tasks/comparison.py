@@ -26,7 +26,7 @@ from tasks.results_file import ROOT, Results, Row
 from tasks.timing import peak_rss_mb, reset_peak_rss
 
 INNER_MODELS = {"dconrec": "bprmf", "dconrec-paper": "bprmf", "synthetic-users": "ridge"}
-"""What a condenser that has no setting ``source_model`` trains inside."""
+"""What a condenser trains inside."""
 
 Settings = Mapping[str, Any]
 T = TypeVar("T")
@@ -53,9 +53,7 @@ class Cell:
         model: Downstream model, in ``MODELS``.
         seed: Of split, teacher, condensation and trainings.
         teaching: The pool.
-        source: Model that condensation learns from, where it is asked for: it teaches the pool, and a condenser with a
-            setting ``source_model`` trains it. Otherwise the pool is that of ``teaching``, and such a condenser trains
-            the downstream model.
+        source: Model that teaches the pool; by default that of ``teaching``.
         settings: Of the downstream model, on both sides.
         trials: Size of each search.
         condensing: Settings of the condenser; None for its defaults.
@@ -88,10 +86,10 @@ class Cell:
 
     @property
     def source_model(self) -> str:
-        """What condensation trains, for the row; empty where it trains nothing."""
+        """Whom the set is learned from, for the row: the teacher that was asked for, or what the condenser trains."""
         if self.source:
             return self.source
-        return self.model if self._takes("source_model") else INNER_MODELS.get(self.condenser, "")
+        return INNER_MODELS.get(self.condenser, "")
 
     @property
     def taught(self) -> Teaching:
@@ -103,10 +101,7 @@ class Cell:
     @property
     def condenser_settings(self) -> Settings:
         """The condenser's settings, with what the cell decides."""
-        settings = usual_settings(self.condenser, self.ratio) | dict(self.condensing or {})
-        if self._takes("source_model"):
-            settings.setdefault("source_model", self.source_model)
-        return settings
+        return usual_settings(self.condenser, self.ratio) | dict(self.condensing or {})
 
     @property
     def case(self) -> Row:
@@ -139,9 +134,6 @@ class Cell:
         source = f"{self.source_model} → " if self.source_model else ""
         folded = ", folded in" if self.fold_in else ""
         return f"{self.dataset} {self.ratio:.1%} {self.condenser} {source}{self.model} seed {self.seed}{folded}"
-
-    def _takes(self, setting: str) -> bool:
-        return setting in lookup(CONDENSERS, self.condenser, "condenser").config_class.model_fields
 
 
 class Once(Generic[T]):

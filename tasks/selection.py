@@ -68,13 +68,14 @@ class Selection:
         params: Grid and seed.
         files: Reads split and condensed; writes the four files called selection.
         options: Device, listener, checkpoints; the seed is that of ``params``.
+        fold_in: Whether real users are folded in also where the condensed set holds rows of theirs.
 
     Raises:
         DataError: There is no condensed set, or it stands for other training data.
         ConfigError: See ``configurations``.
     """
 
-    def __init__(self, params: SelectParams, files: Workspace, options: RunOptions) -> None:
+    def __init__(self, params: SelectParams, files: Workspace, options: RunOptions, fold_in: bool = False) -> None:
         self.files, self.options = files, replace(options, seed=params.seed)
         self.configurations = configurations(GRID if params.grid is None else params.grid)
         if not files.condensed.is_dir():
@@ -84,7 +85,7 @@ class Selection:
         if self.condensed.source != self.split.train.fingerprint():
             raise DataError(f"{files.condensed} was made from other training data than {files.split}; {PIPELINE_FIRST}")
         self.device = str(resolve_device(options.device))
-        condensed = Side("condensed", self.condensed.interactions, self.condensed.inductive)
+        condensed = Side("condensed", self.condensed.interactions, self.condensed.inductive or fold_in)
         self.sides = (condensed, Side("full", self.split.train, False))
         self.rows = Rows(files.selection_rows)
 
@@ -117,7 +118,7 @@ class Selection:
             "dataset": self.card.dataset,
             "condenser": self.card.condenser,
             "ratio": self.card.ratio,
-            "inductive": self.card.inductive,
+            "inductive": self.sides[0].inductive,
             "condensed_sha256": self.card.sha256,
             "n_condensed": self.card.n_interactions,
             "n_full": len(self.split.train),

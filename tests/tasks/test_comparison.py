@@ -5,9 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dconrec_core.condensation import CONDENSERS
-from dconrec_core.condensation.baselines import BaselineConfig, Random
-from dconrec_core.registry import Entry
 from dconrec_core.splitting import random_split
 from flows.env import ROOT
 from flows.params import read_params
@@ -92,17 +89,6 @@ def test_a_set_of_real_users_is_one_case_by_id_and_another_folded_in(compare):
     assert one["ndcg@10"] != other["ndcg@10"]
     for same in ("n_interactions", "full_ndcg@10", "source_fingerprint"):
         assert one[same] == other[same]
-
-
-def test_a_condenser_that_lets_one_choose_trains_the_source_or_else_the_downstream_model(monkeypatch):
-    class Choosy(BaselineConfig):
-        source_model: str = "bprmf"
-
-    monkeypatch.setitem(CONDENSERS, "choosy", Entry(Choosy, Random))
-    same, other = cell(condenser="choosy", model="lightgcn"), cell(condenser="choosy", source="ngcf")
-    assert (same.source_model, same.condenser_settings) == ("lightgcn", {"source_model": "lightgcn"})
-    assert (other.source_model, other.condenser_settings) == ("ngcf", {"source_model": "ngcf"})
-    assert cell(condenser="dconrec").source_model  # says what it trains, also where one cannot choose
 
 
 def test_a_kept_tail_is_not_asked_for_below_a_quarter():

@@ -91,6 +91,14 @@ def test_a_set_over_the_sources_users_is_measured_transductively(tmp_path, plant
     assert result["rows"][0]["condensed"]["valid"] == expected.valid
 
 
+def test_real_users_of_such_a_set_are_folded_in_where_the_pipeline_does_so(tmp_path, planted_split: Split):
+    set_ = Selection(PARAMS, prepared(tmp_path, planted_split, "random"), OPTIONS, fold_in=True)
+    one = set_.trainings[0]
+    assert (one.side.name, one.side.inductive, set_.trainings[1].side.inductive) == ("condensed", True, False)
+    expected = train_once(one.configuration, set_.condensed.interactions, planted_split, OPTIONS, inductive=True)
+    assert set_.measure(one).valid == expected.valid
+
+
 def test_a_run_that_was_cut_off_goes_on_where_it_was(files: Workspace, trained, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
         real = module.train_once

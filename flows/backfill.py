@@ -37,6 +37,8 @@ from tasks.warm import CHAMPIONS
 
 TRACKED = {"README.md"}
 """Of ``data/input``: Git brings it into every copy."""
+DVC_FILE = ".dvc"
+"""Of a file that names a version of another: DVC brings it into a copy, up to date, while the one here may be older."""
 SUFFIX = "-backfill"
 """Of the registered model of a copy's set."""
 RUN_HOURS = 24
@@ -116,7 +118,7 @@ def run_experiment(name: str, changes: Changes) -> None:
     """
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", name]
     for path in sorted(INPUT.iterdir()) if INPUT.is_dir() else []:
-        command += ["--copy-paths", str(path)] if path.name not in TRACKED else []
+        command += ["--copy-paths", str(path)] if path.name not in TRACKED and path.suffix != DVC_FILE else []
     start = read_params(Path(), changes).condense.start
     if start is not None and (CHAMPIONS / start).is_dir():
         command += ["--copy-paths", str(CHAMPIONS / start)]

@@ -127,10 +127,13 @@ class Versions:
     def altered(self) -> list[Path]:
         """Outputs whose bytes are not what ``dvc.lock`` says; those of which it or the cache says nothing are left out.
 
+        So are the user's own files (``dvc add``): a change there is a reason to run, and no damage.
+
         DVC itself goes by size and time of change, and takes what it checks out from its cache for what it asked for.
         """
         with told(self._root):
             outs = [out for out in self._repo.index.outs if out.hash_info and out.use_cache]
+            outs = [out for out in outs if not out.stage.is_data_source]
             return [path for out in outs for path, md5 in self._contents(out) if path.is_file() and _md5(path) != md5]
 
     def _contents(self, out: Output) -> Iterator[tuple[Path, str]]:

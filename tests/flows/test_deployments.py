@@ -1,5 +1,6 @@
 """``prefect.yaml`` and what stands behind it, against a real Prefect server."""
 
+import hashlib
 import importlib
 import os
 from datetime import UTC, datetime, timedelta
@@ -210,7 +211,7 @@ def one_stage(monkeypatch, tmp_path):
         "    metrics: [metrics.json: {cache: false}]\n"
     )
     (tmp_path / "data/input").mkdir(parents=True)
-    (tmp_path / ".gitignore").write_text("/data/input/*\n!/data/input/README.md\n")
+    (tmp_path / ".gitignore").write_text("/data/input/?*\n!/data/input/README.md\n!/data/input/*.dvc\n")
     (tmp_path / "data/input/README.md").touch()
     (tmp_path / "data/input/ratings.csv").touch()
     git(tmp_path, "init", "--quiet")
@@ -330,6 +331,23 @@ def test_a_backfill_that_was_cut_off_keeps_what_it_had_finished(monkeypatch, cli
     assert ran() == ["ingest", "condense", "condense"]
     (table,) = [one.data for one in client.read_artifacts() if "backfill-0692c0ad-2" in str(one.data)]
     assert [table.count(f'"ndcg@10": {ratio}') for ratio in (0.1, 0.2)] == [1, 1]
+
+
+def test_backfill_takes_the_users_file_as_it_is_now_whatever_version_dvc_knows(client, one_stage, ran):
+    from flows.backfill import backfill
+
+    file = one_stage / "data/input/ratings.csv"
+    file.write_text("1,2\n")
+    call(one_stage, "dvc", "add", "--quiet", str(file))
+    commit(one_stage, "the first version")
+    file.write_text("1,2\n3,4\n")
+    before = git(one_stage, "status", "--porcelain")
+    assert backfill(ratios=[0.1], return_state=True).is_completed()
+    (made,) = experiments(one_stage).values()
+    md5 = hashlib.md5(b"1,2\n3,4\n", usedforsecurity=False).hexdigest()
+    assert f"path: raw.csv\n      hash: md5\n      md5: {md5}" in git(one_stage, "show", f"{made}:dvc.lock")
+    assert file.read_text() == "1,2\n3,4\n"
+    assert git(one_stage, "status", "--porcelain") == before
 
 
 def test_new_data_are_what_dvc_has_not_ingested(one_stage):

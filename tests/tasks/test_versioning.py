@@ -175,3 +175,14 @@ def test_an_output_that_is_not_what_the_lock_file_says_is_found(project):
         for path in (project / "first.txt", project / "second/first.txt"):
             flip(path)
         assert versions.altered() == [project / "first.txt", project / "second/first.txt"]
+
+
+def test_a_file_of_the_users_own_that_has_changed_since_dvc_add_is_not_called_altered(project):
+    git(project, "rm", "--quiet", "--cached", "source.txt")
+    with Versions(project) as versions:
+        versions.add(Path("source.txt"))
+        run_first(project, versions)
+    (project / "source.txt").write_text("other words\n")
+    with Versions(project) as versions:
+        assert versions.altered() == []
+        assert versions.reasons("first") == ["source.txt modified"]

@@ -42,8 +42,8 @@ class Approval(RunInput):
 
 @task(name="append", cache_policy=NO_CACHE, persist_result=False)
 def append_increment(increment: str, params: PipelineParams) -> State[Any]:
-    """Check the increment, append it, make the result a version of DVC."""
-    from tasks.refresh import append, user_file
+    """Check the increment, append it, make the result a version of DVC; the message says what to commit."""
+    from tasks.refresh import Increments, append, user_file
 
     try:
         path = user_file(params.dataset).path
@@ -51,7 +51,10 @@ def append_increment(increment: str, params: PipelineParams) -> State[Any]:
         with alone(), Versions(Path()) as versions:
             appended = append(params.dataset, params.refresh, params.checks, Path(increment), Workspace())
             version = versions.add(path)
-        return Completed(message=f"{increment} {'appended' if appended else 'was there already'}; version {version}")
+        if not appended:
+            return Completed(message=f"{increment} was there already; version {version}")
+        commit = f"commit {path}.dvc and {Increments(path).path}, so that other clones know of it"
+        return Completed(message=f"{increment} appended; version {version}; {commit}")
     except USER_ERRORS as error:
         return failed("append", error)
 

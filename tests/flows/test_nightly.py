@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from prefect.states import Completed
 from dconrec_core.atomic import write_json
 from flows.params import read_params, write_changes
 from tasks.workspace import Workspace
+from tests.flows.project import commit, dvc, git
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -139,3 +141,45 @@ def test_a_file_that_ingest_would_not_notice_is_not_appended_to(night, tmp_path)
     assert "move it and set dataset.config.path: data/input/ratings.csv" in state.message
     assert (tmp_path / "ratings.csv").read_text() == "user_id,item_id\n1,2\n"
     assert night.asked == []
+
+
+@pytest.fixture
+def own_file(night, tmp_path, root, monkeypatch):
+    """A project with a file of the user's own under DVC, which has a remote; what a night with it sets."""
+    home = tmp_path / "home"
+    (home / "data/input").mkdir(parents=True)
+    for name in (".gitignore", "params.yaml"):
+        (home / name).write_text((root / name).read_text())
+    rows = [f"{user},{(user + step) % 40}\n" for user in range(40) for step in range(10)]
+    (home / "data/input/ratings.csv").write_text("".join(["user_id,item_id\n", *rows]))
+    git(home, "init", "--quiet")
+    dvc(home, "init", "--quiet")
+    dvc(home, "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    dvc(home, "add", "data/input/ratings.csv")
+    commit(home, "start")
+    monkeypatch.chdir(home)
+    file = {"name": "file", "config": {"path": "data/input/ratings.csv"}}
+    return {"split.strategy": "temporal", "dataset": file, "refresh": {"warm": False}}
+
+
+def test_a_clone_that_pulled_an_increment_does_not_append_it_again(night, own_file, tmp_path, monkeypatch):
+    tuesday, ratings = tmp_path / "tuesday.csv", Path("data/input/ratings.csv")
+    tuesday.write_text("user_id,item_id\n" + "".join(f"{user},{(user + 20) % 40}\n" for user in range(40)))
+    before = ratings.read_text()
+    state = night.module.nightly(increment=str(tuesday), changes=own_file, return_state=True)
+    assert state.is_completed(), state.message
+    grown = ratings.read_text()
+    assert grown.splitlines() == [*before.splitlines(), *tuesday.read_text().splitlines()[1:]]
+    assert "?? data/input/ratings.csv.increments.json" in git(Path(), "status", "--porcelain").splitlines()
+    commit(Path(), "tuesday")
+    dvc(Path(), "push")
+    git(tmp_path, "clone", "--quiet", "home", "clone")
+    monkeypatch.chdir(tmp_path / "clone")
+    dvc(Path(), "pull")
+    assert ratings.read_text() == grown
+    state = night.module.nightly(increment=str(tuesday), changes=own_file, return_state=True)
+    assert state.is_completed(), state.message
+    assert ratings.read_text() == grown
+    git(tmp_path / "home", "checkout", "--quiet", "HEAD~1")
+    dvc(tmp_path / "home", "checkout")
+    assert (tmp_path / "home" / ratings).read_text() == before

@@ -15,12 +15,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from dconrec_core.errors import ConfigError, DConRecError
+from dconrec_core.errors import ConfigError
 from dconrec_core.options import EpochCallback, EpochEvent, RunOptions, ignore_epochs
 from dconrec_core.types import Split
 from flows.console import spell_seconds
 from flows.failure import USER_ERRORS
-from flows.states import failed
+from flows.states import KEPT, Interrupted, failed
 from tasks.comparison import Cell, Comparison, References
 from tasks.grid import load_split
 from tasks.params import PipelineParams
@@ -31,12 +31,6 @@ COMMAND = "python -m flows.compare"
 CELL = ("dataset", "ratio", "condenser", "source_model", "downstream_model", "seed", "trials", "nested")
 REFERENCE = ("dataset", "model", "seed", "trials", "nested")
 """What tells rows apart: with their settings, so that going back to earlier ones, or to another file, costs nothing."""
-KEPT = "Kept"
-"""State of a cell that an earlier run has finished."""
-
-
-class Interrupted(DConRecError):
-    """Nobody waits for this cell any more."""
 
 
 class Setup:

@@ -27,7 +27,7 @@ from dconrec_core.models import MODELS
 from dconrec_core.options import ignore_epochs
 from dconrec_core.registry import lookup, suggest
 from flows.artifacts import ProgressBar, link_comparison, publish_comparison
-from flows.cells import KEPT, Measurer, Order, Setup, measure
+from flows.cells import Measurer, Order, Setup, measure
 from flows.command import set_up_process
 from flows.console import Console
 from flows.env import PARAMS_FILE, ROOT
@@ -36,7 +36,7 @@ from flows.hooks import remember_failure
 from flows.pages import USUAL, mlflow_pages
 from flows.params import check_names, parse_changes, presets, read_params, read_preset
 from flows.served import HOST
-from flows.states import RETRY_SECONDS, STOPPED, UNREACHABLE, failed, is_unreachable
+from flows.states import KEPT, RETRY_SECONDS, STOPPED, UNREACHABLE, failed, is_unreachable
 from tasks.comparison import Cell
 from tasks.grid import cells, cheapest_first
 from tasks.params import PipelineParams

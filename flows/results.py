@@ -1,9 +1,8 @@
 """The small table at the end: what was trained on what, how good it is and what it saves."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
+from tasks.outputs import read_json
 from tasks.summary import POPULARITY_RANKER, TIMED_STAGES, Result, summarise
 from tasks.workspace import Workspace
 
@@ -22,8 +21,8 @@ HEADER = (
 
 def read_results(files: Workspace) -> list[Result]:
     """The results of the last evaluation."""
-    timings = {stage: _json(files, stage) for stage in TIMED_STAGES}
-    return summarise(json.loads(files.evaluation.read_text(encoding="utf-8")), timings)
+    timings = {stage: read_json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
+    return summarise(read_json(files.evaluation), timings)
 
 
 def table(results: Sequence[Result]) -> list[tuple[str, ...]]:
@@ -62,8 +61,3 @@ def draw(rows: Sequence[Sequence[str]]) -> str:
             lines.append("")
         lines.append(line(row))
     return "\n".join(lines)
-
-
-def _json(files: Workspace, stage: str) -> dict[str, Any]:
-    path = files.timing(stage)
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

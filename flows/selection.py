@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from dconrec_core.errors import DataError, DConRecError
+from dconrec_core.errors import DataError
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.selection import Agreement, Measured
 from flows.alone import alone
@@ -28,7 +28,7 @@ from flows.console import Console, spell_seconds
 from flows.failure import USER_ERRORS, one_line
 from flows.params import check_names, read_params, write_changes
 from flows.stages import STAGES
-from flows.states import RETRY_SECONDS, STOPPED, UNREACHABLE, failed, is_unreachable
+from flows.states import KEPT, RETRY_SECONDS, STOPPED, UNREACHABLE, Interrupted, failed, is_unreachable
 from tasks.naming import run_name
 from tasks.params import PipelineParams
 from tasks.selection import PIPELINE_FIRST, Selection, Training, agreement_of, read_selection
@@ -36,13 +36,7 @@ from tasks.versioning import Versions
 from tasks.workspace import Workspace
 
 WORKERS = 1
-KEPT = "Kept"
-"""State of a training that an earlier run has finished."""
 INTERRUPTED = "interrupted; run again to go on from the last finished training"
-
-
-class Interrupted(DConRecError):
-    """Nobody waits for this training any more."""
 
 
 class Job:

@@ -6,12 +6,19 @@ from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
+from dconrec_core.errors import DConRecError
 from flows.failure import may_pass, one_line
 
 STOPPED, UNREACHABLE, TIMED_OUT = "Stopped", "Unreachable", "TimedOut"
 """States of a failure that is not a bug: for good, of something that may answer the next time, and Prefect's own."""
+KEPT = "Kept"
+"""State of a part of a grid that an earlier run has finished."""
 RETRY_SECONDS: list[float] = [5, 30]
 """Before the first and the second further try of what may answer the next time."""
+
+
+class Interrupted(DConRecError):
+    """Nobody waits for this part of a grid any more."""
 
 
 def failed(what: str, error: BaseException) -> State[Any]:

@@ -21,6 +21,7 @@ from tasks import tracked_figures
 from tasks.gate import Outcome, judge, judge_files
 from tasks.model_registry import CHAMPION, Registry
 from tasks.naming import model_name, run_name
+from tasks.outputs import read_csv, read_json, read_text
 from tasks.params import OF_NO_STAGE, PipelineParams
 from tasks.rivals import compare, dealt_anew, judge_rivals
 from tasks.summary import POPULARITY_RANKER, TIMED_STAGES, Result, summarise
@@ -45,8 +46,8 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
         TrackingError: MLflow does not answer.
     """
     _require_unaltered(files)
-    card, evaluation = _json(files.condensed / "card.json"), _json(files.evaluation)
-    timings = {stage: _json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
+    card, evaluation = read_json(files.condensed / "card.json"), read_json(files.evaluation)
+    timings = {stage: read_json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
     results = summarise(evaluation, timings)
     outcomes = [*judge(params.registration.gate, results), *judge_files(files)]
     lineage = _lineage(files, card)
@@ -145,7 +146,7 @@ def _log_settings(run: Run, params: PipelineParams, timings: Mapping[str, Mappin
 def _log_data(run: Run, files: Workspace, card: Mapping[str, Any], dataset: str) -> None:
     run.datasets(list(data_inputs(files, card, dataset).values()))
     for name, folder in (("ratings", files.validated), ("prepared", files.split)):
-        checks = _json(folder / "checks.json", optional=True)
+        checks = read_json(folder / "checks.json", optional=True)
         run.metrics(
             {f"data/{name}_rows": checks.get("n_rows"), f"data/{name}_quarantined": checks.get("n_quarantined")}
         )
@@ -189,7 +190,7 @@ def _log_results(
         }
     )
     run.metrics({f"seconds/{stage}": timing.get("stage_seconds") for stage, timing in timings.items()})
-    search = _table(files.search_history)
+    search = read_csv(files.search_history)
     if "outer_epoch" in search:
         run.curve(search, step="outer_epoch", prefix="search/")
 
@@ -198,7 +199,7 @@ def _trainings(
     files: Workspace, evaluation: Mapping[str, Any], timings: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[Mapping[str, Any], pd.DataFrame, Mapping[str, Any]]]:
     """Each training with its curve and its seconds; the popularity ranking trains nothing."""
-    curves = _table(files.curves)
+    curves = read_csv(files.curves)
     keys = ("training_set", "model", "seed")
     seconds = {tuple(row[key] for key in keys): row for row in timings["evaluate"].get("rows", [])}
     for row in evaluation["rows"]:
@@ -236,7 +237,7 @@ def _log_training(
 def _log_teacher(tracker: Tracker, parent: Run, files: Workspace, params: PipelineParams) -> None:
     with tracker.run(f"teacher {params.teacher.name}", parent=parent, tags={"teacher": params.teacher.name}) as run:
         run.params({"model": params.teacher.name, "training_set": "full", **_flat(params.teacher.config, "config.")})
-        history = _table(files.teacher / "history.csv")
+        history = read_csv(files.teacher / "history.csv")
         if "epoch" in history:
             run.curve(history, step="epoch")
 
@@ -246,7 +247,7 @@ def _log_files(run: Run, files: Workspace) -> None:
     checks = {"ratings": files.validated / "checks.json", "prepared": files.split / "checks.json"}
     for name, path in {**checks, "condensed": files.condensed_checks}.items():
         run.artifacts(path, folder=f"checks/{name}")
-    for name, figure in tracked_figures.draw(_table(files.ratio_curve), _table(files.search_history)):
+    for name, figure in tracked_figures.draw(read_csv(files.ratio_curve), read_csv(files.search_history)):
         run.client.log_figure(run.id, figure, f"figures/{name}.png")
 
 
@@ -278,7 +279,7 @@ def _register_dataset(
             )
             versions = [mlflow.register_model(info.model_uri, name, tags=tags)]
     created = versions[0]
-    tracker.client.update_model_version(name, created.version, description=_text(files.condensed / "card.md"))
+    tracker.client.update_model_version(name, created.version, description=read_text(files.condensed / "card.md"))
     tracker.client.update_registered_model(name, f"Condensed sets of {params.dataset.name}, made by DConRec.")
     decision = _decide(registry, str(created.version), outcomes, approval=params.registration.approval)
     return {
@@ -327,24 +328,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return version(f"{package}-skinny")
-
-
-def _json(path: Path, *, optional: bool = False) -> dict[str, Any]:
-    if optional and not path.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(_text(path))
-    return content
-
-
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; run the stage that writes it (dvc repro, or make demo)")
-    return path.read_text(encoding="utf-8")
-
-
-def _table(path: Path) -> pd.DataFrame:
-    """A CSV file; an empty table where there is none (EASE, for one, has no epochs to tell of)."""
-    try:
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()

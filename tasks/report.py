@@ -1,6 +1,5 @@
 """report: everything the pipeline wrote, as one HTML page that needs nothing else to be read."""
 
-import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +12,7 @@ import pandas as pd
 from dconrec_core import __version__
 from dconrec_core.atomic import write_text
 from dconrec_core.data.io import read_part, read_table
-from dconrec_core.errors import DataError
+from tasks.outputs import read_csv, read_json
 from tasks.page import render_page
 from tasks.report_history import typical_history
 from tasks.report_panels import popularity_figure, ratio_figure, search_figure, spread, training_figure
@@ -37,8 +36,8 @@ def report(files: Workspace, out: Path) -> None:
     Raises:
         DataError: A file that must be there is missing or unreadable.
     """
-    evaluation = _read_json(files.evaluation)
-    timings = {stage: _read_json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
+    evaluation = read_json(files.evaluation)
+    timings = {stage: read_json(files.timing(stage), optional=True) for stage in TIMED_STAGES}
     results = summarise(evaluation, timings)
     context = {
         "evaluation": evaluation,
@@ -46,9 +45,9 @@ def report(files: Workspace, out: Path) -> None:
         "results": results,
         "verdicts": verdicts(results),
         "settings": _settings(evaluation),
-        "source": _read_json(files.raw / "source.json", optional=True),
-        "split": _read_json(files.split / "split.json", optional=True),
-        "pool": _read_json(files.pool / "pool.json", optional=True),
+        "source": read_json(files.raw / "source.json", optional=True),
+        "split": read_json(files.split / "split.json", optional=True),
+        "pool": read_json(files.pool / "pool.json", optional=True),
         "checks": _checks(files),
         "versions": {
             "dconrec": __version__,
@@ -60,13 +59,13 @@ def report(files: Workspace, out: Path) -> None:
     card = context["card"]
     context["figures"] |= {
         "ratio": ratio_figure(
-            _read_csv(files.ratio_curve, columns=("condenser", "model", "ratio", "quality")),
+            read_csv(files.ratio_curve, columns=("condenser", "model", "ratio", "quality")),
             results,
             card["condenser"],
             evaluation["ratio"],
         ),
-        "training": training_figure(_read_csv(files.curves, columns=("training_set", "model", "seed")), results),
-        "search": search_figure(_read_csv(files.search_history), card["budget"]),
+        "training": training_figure(read_csv(files.curves, columns=("training_set", "model", "seed")), results),
+        "search": search_figure(read_csv(files.search_history), card["budget"]),
     }
     write_text(out, render_page("report_template.html", context))
 
@@ -96,7 +95,7 @@ def _condensed(files: Workspace) -> dict[str, Any]:
     if 0 < observed.sum() < len(observed):
         for name, mask in (("of which observed", observed), ("of which pseudo", ~observed)):
             sets.append((name, pairs["user"][mask], pairs["item"][mask]))
-    card = _read_json(files.condensed / "card.json")
+    card = read_json(files.condensed / "card.json")
     return {
         "card": card,
         "spreads": [spread(name, users_of, items_of, popularity) for name, users_of, items_of in sets],
@@ -114,7 +113,7 @@ def _checks(files: Workspace) -> list[dict[str, Any]]:
         "Prepared interactions": files.split / "checks.json",
         "Condensed dataset": files.condensed_checks,
     }
-    return [{"name": name, **found} for name, path in tables.items() if (found := _read_json(path, optional=True))]
+    return [{"name": name, **found} for name, path in tables.items() if (found := read_json(path, optional=True))]
 
 
 def _settings(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -127,25 +126,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _read_json(path: Path, *, optional: bool = False) -> Any:
-    if not path.is_file():
-        if optional:
-            return {}
-        raise DataError(f"{path} does not exist; run the stage that writes it (dvc repro, or make demo)")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}; delete it and run the stage that writes it again") from None
-
-
-def _read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
-    """The table at ``path``; one without rows where there is no file, or an empty one."""
-    try:
-        return pd.read_csv(path)
-    except (FileNotFoundError, pd.errors.EmptyDataError):
-        return pd.DataFrame(columns=list(columns))
 
 
 def _read_parquet(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:

@@ -4,7 +4,6 @@ Each set trains the same quick model; both rank the same users' validation inter
 That is fair as long as neither was made from what is asked, which a valid part drawn anew does not keep.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from dconrec_core.models.inductive import Inductive
 from dconrec_core.options import RunOptions
 from dconrec_core.types import Interactions
 from tasks.gate import Outcome
+from tasks.outputs import read_json
 from tasks.params import GateParams, PipelineParams
 from tasks.refresh import new_users
 from tasks.warm import translated
@@ -98,7 +98,7 @@ def dealt_anew(
             "part of what it was made from may be in today's valid; set that back, or registration.name for a model of "
             "its own"
         )
-    if json.loads((files.split / "split.json").read_text(encoding="utf-8"))["valid_drawn"]:
+    if read_json(files.split / "split.json")["valid_drawn"]:
         return _incomparable(
             f"the champion was made from another drawing of valid ({theirs[:12]}…, today's is {ours[:12]}…), and so "
             "from part of today's: nothing tells which is better; set split.strategy: temporal (or given, with a valid "

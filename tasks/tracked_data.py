@@ -1,11 +1,11 @@
 """The data of a run in MLflow: which bytes a training learned from."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.outputs import read_json
 from tasks.tracking import DataInput
 from tasks.workspace import Workspace
 
@@ -19,7 +19,7 @@ def data_inputs(files: Workspace, card: Mapping[str, Any], dataset: str) -> dict
         dataset: Name of the source.
     """
     train = files.split / "train.parquet"
-    split = json.loads((files.split / "split.json").read_text(encoding="utf-8"))
+    split = read_json(files.split / "split.json")
     return {
         "full": DataInput(
             dataset, _sha256(train), train, "training", split["n_train"], split["n_users"], split["n_items"]

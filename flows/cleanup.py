@@ -1,7 +1,7 @@
 """``python -m flows.cleanup [--keep N] [--yes]``: list what old runs left and nothing needs; ``--yes`` removes it.
 
 Never touched: what ``dvc.lock``, the last N commits, tags and experiments need; the last N champions and versions with
-an alias or the tag ``keep``, and their runs; downloads; anything on a DVC remote.
+an alias or the tag ``keep``, and their runs; the set that ``condense.start`` names; downloads; what is on a DVC remote.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.params import read_params
 from tasks.copies import abandoned_copies, notes_of_copies
-from tasks.retention import Unneeded, old_checkpoints
+from tasks.retention import Unneeded, old_champions, old_checkpoints
 from tasks.workspace import Workspace
 
 KEEP = 10
@@ -39,6 +39,7 @@ def unneeded(files: Workspace, keep: int) -> list[Unneeded]:
         *runs.unneeded(),
         *unneeded_objects(files.root, keep, runs.kept_hashes),
         old_checkpoints(files.checkpoints, keep),
+        old_champions(files.champions, keep, params.condense.start),
         abandoned_copies(files.root),
         notes_of_copies(files.root),
         old_flow_runs(keep),

@@ -1,11 +1,14 @@
 """What may go, and how much room it takes: the same question to DVC's cache, MLflow and the checkpoints."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.finished import PATTERN
+
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,13 @@ def old_checkpoints(folder: Path, keep: int) -> Unneeded:
     found = (path for pattern in ("*.safetensors", PATTERN) for path in folder.glob(pattern))
     files = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
     return of_paths("checkpoints", files[keep:])
+
+
+def old_champions(folder: Path, keep: int, start: str | None) -> Unneeded:
+    """All but the newest ``keep`` sets that were fetched to go on from, and ``start``, which params.yaml names."""
+    sets = [path for path in folder.glob("*") if SHA256.fullmatch(path.name) and path.is_dir()]
+    newest_first = sorted(sets, key=lambda path: path.stat().st_mtime, reverse=True)
+    return of_paths("fetched champions", [path for path in newest_first[keep:] if path.name != start])
 
 
 def of_paths(what: str, paths: Iterable[Path]) -> Unneeded:

@@ -10,7 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from dconrec_core.errors import DataError
 from tasks.model_registry import Registry
-from tasks.retention import old_checkpoints
+from tasks.retention import old_champions, old_checkpoints
 from tasks.tracking import Tracker
 from tasks.tracking_gc import old_runs
 from tasks.tracking_store import SQLITE
@@ -30,6 +30,20 @@ def test_the_newest_checkpoints_stay(tmp_path: Path):
     assert len(list(tmp_path.iterdir())) == 3  # it was asked, not told
     found.remove()
     assert [path.stem for path in tmp_path.iterdir()] == ["newest"]
+
+
+def test_the_newest_champions_stay_and_the_one_that_is_gone_on_from(tmp_path: Path):
+    newest, older, start, oldest = (digit * 64 for digit in "abcd")
+    for age, name in enumerate((newest, older, start, oldest, f".{oldest}.tmp-1-x", "mine")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.json").write_text("x" * 10)
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    assert old_champions(tmp_path, 1, None).count == 3
+    found = old_champions(tmp_path, 1, start)
+    assert (found.count, found.size) == (2, 20)
+    found.remove()
+    assert {path.name for path in tmp_path.iterdir()} == {newest, start, f".{oldest}.tmp-1-x", "mine"}
+    assert old_champions(tmp_path / "none", 1, None).count == 0
 
 
 def night(project: Path, letter: str) -> str:

@@ -4,22 +4,26 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlparse
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.store.entities.paged_list import PagedList
 
 from tasks.model_registry import BEFORE, CHAMPION
 from tasks.retention import Unneeded, size_of
 from tasks.tracking import TrackingError, told
 from tasks.tracking_store import SQLITE
 
+T = TypeVar("T")
 PAGE = 1000
+"""Entries that MLflow is asked for at once, the most that it gives of some."""
 KEEP_TAG = "keep"
 """A version or a run that carries it stays, whatever its value."""
 
@@ -100,8 +104,8 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
         ids = [e.experiment_id for name in experiments if (e := client.get_experiment_by_name(name))]
         runs = {run.info.run_id: run for one in ids for run in _runs(client, one)}
         stays = set()
-        for model in client.search_registered_models():
-            versions = client.search_model_versions(f"name = '{model.name}'", max_results=PAGE)
+        for model in _all(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)):
+            versions = _versions(client, model.name)
             newest_first = sorted(versions, key=lambda version: int(version.version), reverse=True)
             chosen = {str(number) for number in model.aliases.values()} | _champions(model, versions, keep)
             for place, version in enumerate(newest_first):
@@ -120,7 +124,7 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
         gone = {run.info.run_id for run in found.runs}
         found.versions = [version for version in found.versions if version.run_id in gone]
         if found.runs:
-            models = client.search_logged_models(ids, max_results=PAGE)
+            models = _all(lambda token: client.search_logged_models(ids, max_results=PAGE, page_token=token))
             found.models = [model.model_id for model in models if model.source_run_id in gone]
     return found
 
@@ -137,13 +141,22 @@ def _champions(model: RegisteredModel, versions: Sequence[ModelVersion], keep: i
 
 
 def _runs(client: MlflowClient, experiment: str) -> list[MlflowRun]:
-    runs: list[MlflowRun] = []
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs([experiment], "", ViewType.ACTIVE_ONLY, PAGE, page_token=token or None)
-        runs += page
-        token = page.token or None
-    return runs
+    return _all(lambda token: client.search_runs([experiment], "", ViewType.ACTIVE_ONLY, PAGE, page_token=token))
+
+
+def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    asked = f"name = '{name}'"
+    return _all(lambda token: client.search_model_versions(asked, max_results=PAGE, page_token=token))
+
+
+def _all(search: Callable[[str | None], PagedList[T]]) -> list[T]:
+    """Of every page; ``search`` takes the token of one, None for the first."""
+    page = search(None)
+    found = list(page)
+    while page.token:
+        page = search(page.token)
+        found += page
+    return found
 
 
 def _parent(run: MlflowRun) -> str:

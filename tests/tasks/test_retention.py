@@ -9,6 +9,7 @@ import pytest
 from mlflow.entities.model_registry import ModelVersion
 
 from dconrec_core.errors import DataError
+from tasks import tracking_gc
 from tasks.model_registry import Registry
 from tasks.retention import old_champions, old_checkpoints
 from tasks.tracking import Tracker
@@ -86,16 +87,16 @@ def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     return Tracker.open("ours", tmp_path)
 
 
-def register_nights(tracker: Tracker, folder: Path, count: int) -> None:
-    """As many runs, each with a nested one and a version of the model ``set``."""
-    tracker.client.create_registered_model("set")
+def register_nights(tracker: Tracker, folder: Path, count: int, model: str = "set") -> None:
+    """As many runs, each with a nested one and a version of the registered model."""
+    tracker.client.create_registered_model(model)
     (folder / "file.json").write_text(json.dumps("x" * 1000))
     for number in range(1, count + 1):
         with tracker.run(f"night {number}") as run:
             run.artifacts(folder / "file.json")
             with tracker.run(f"model of night {number}", parent=run) as nested:
                 nested.metrics({"ndcg": 0.5})
-        tracker.client.create_model_version("set", f"runs:/{run.id}/x", run.id, tags={"dvc.hash": f"hash {number}"})
+        tracker.client.create_model_version(model, f"runs:/{run.id}/x", run.id, tags={"dvc.hash": f"hash {number}"})
 
 
 @pytest.mark.slow
@@ -147,6 +148,27 @@ def test_rollback_finds_the_champion_before_after_many_rejected_nights(tmp_path:
     after = tracker.client.get_model_version("set", "2")
     assert (after.tags, after.description) == (before.tags, before.description)
     assert str(registry.champion().version) == "2"
+
+
+@pytest.mark.slow
+def test_what_mlflow_gives_by_pages_is_seen_whole(tmp_path: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch):
+    for model in ("one", "other"):
+        register_nights(tracker, tmp_path, 3, model)
+    for run in tracker.client.search_runs([tracker.experiment_id]):
+        tracker.client.create_logged_model(tracker.experiment_id, source_run_id=run.info.run_id)
+    whole = old_runs(tracker.uri, ["ours"], 1)
+    assert {(version.name, int(version.version)) for version in whole.versions} == {
+        (model, number) for model in ("one", "other") for number in (1, 2)
+    }
+    assert (len(whole.runs), len(whole.models)) == (8, 8)
+    monkeypatch.setattr(tracking_gc, "PAGE", 1)
+    assert sorted(found(old_runs(tracker.uri, ["ours"], 1))) == sorted(found(whole))
+
+
+def found(old: tracking_gc.OldRuns) -> list[str]:
+    """Everything that may go, and what must not, by its name."""
+    versions = [f"{version.name} {version.version}" for version in old.versions]
+    return [*versions, *(run.info.run_id for run in old.runs), *old.models, *old.kept_hashes]
 
 
 def test_a_store_that_was_never_made_has_nothing(tmp_path: Path):

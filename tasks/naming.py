@@ -1,6 +1,14 @@
 """What a run and a registered dataset are called, wherever they show up."""
 
-from tasks.params import PipelineParams
+import re
+from pathlib import Path
+
+from dconrec_core.data import DATASETS
+from tasks.params import Component, PipelineParams
+
+OWN = "file"
+"""The dataset that is a file of the user's own."""
+COMPRESSED = ".gz"
 
 
 def run_name(params: PipelineParams) -> str:
@@ -10,4 +18,14 @@ def run_name(params: PipelineParams) -> str:
 
 def model_name(params: PipelineParams) -> str:
     """The registered model."""
-    return params.registration.name or f"{params.dataset.name}-condensed"
+    return params.registration.name or f"{_data_name(params.dataset)}-condensed"
+
+
+def _data_name(dataset: Component) -> str:
+    """The dataset's name. Of a file of the user's own it is the file's, without ending: two files are two models."""
+    if dataset.name != OWN:
+        return dataset.name
+    path = Path(str(dataset.config.get("path", OWN)))
+    stem = path.with_suffix("").stem if path.suffix.lower() == COMPRESSED else path.stem
+    name = re.sub(r"[^\w.-]+", "-", stem).strip(".-") or OWN
+    return f"{OWN}-{name}" if name in DATASETS and name != OWN else name

@@ -31,7 +31,8 @@ def temporal_split(interactions: Interactions, timestamps: npt.NDArray[np.int64]
     """Split each user's interactions by time: the latest are the test, the ones before them valid.
 
     Shares are of the latest, so valid and test together are rounded down, and not each: with one more interaction a
-    user's training part stays or grows. What a set was once made from is never asked about later.
+    user's training part stays or grows. Of users who only get later interactions with other items, nothing that a set
+    was once made from is asked about later.
 
     Args:
         interactions: Everything that was observed.

@@ -25,6 +25,7 @@ from flows.hooks import remember_failure
 from flows.params import parse_changes, read_params
 from flows.pipeline import pipeline
 from flows.states import STOPPED, failed
+from tasks.outputs import read_json
 from tasks.params import PipelineParams
 from tasks.versioning import Versions
 from tasks.workspace import Workspace
@@ -114,10 +115,12 @@ def nightly(
 
 
 def _require_stable_split(params: PipelineParams) -> None:
-    if params.split.strategy == "random":
+    split = read_json(Workspace().split / "split.json", optional=True)
+    drawn = split.get("valid_drawn") and split["strategy"] == params.split.strategy
+    if params.split.strategy == "random" or drawn:
         raise ConfigError(
-            "split.strategy is random, which an increment deals anew: the champion would be asked what it learned "
-            "from; set split.strategy: temporal"
+            f"split.strategy is {params.split.strategy}, whose valid part an increment deals anew: the champion would "
+            "be asked what it learned from; set split.strategy: temporal"
         )
 
 

@@ -18,10 +18,10 @@ def run_name(params: PipelineParams) -> str:
 
 def model_name(params: PipelineParams) -> str:
     """The registered model."""
-    return params.registration.name or f"{_data_name(params.dataset)}-condensed"
+    return params.registration.name or f"{data_name(params.dataset)}-condensed"
 
 
-def _data_name(dataset: Component) -> str:
+def data_name(dataset: Component) -> str:
     """The dataset's name. Of a file of the user's own it is the file's, without ending: two files are two models."""
     if dataset.name != OWN:
         return dataset.name

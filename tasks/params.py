@@ -98,7 +98,7 @@ class RegistrationParams(Config):
 
     experiment: str = "dconrec"
     name: str | None = None
-    """Registered model; ``<dataset>-condensed`` by default."""
+    """Registered model; ``<dataset>-condensed`` by default, of a file of the user's own ``<file>-condensed``."""
     approval: bool = False
     """Whether a set that passes the gate waits for a person, as ``challenger``."""
     gate: GateParams = Field(default_factory=GateParams)

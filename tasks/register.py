@@ -20,10 +20,10 @@ from dconrec_core.errors import DataError
 from tasks import tracked_figures
 from tasks.gate import Outcome, judge, judge_files
 from tasks.model_registry import CHAMPION, Registry
-from tasks.naming import model_name, run_name
+from tasks.naming import data_name, model_name, run_name
 from tasks.outputs import read_csv, read_json, read_text
 from tasks.params import OF_NO_STAGE, PipelineParams
-from tasks.rivals import compare, dealt_anew, judge_rivals
+from tasks.rivals import VALID_DRAWN, compare, dealt_anew, judge_rivals
 from tasks.summary import POPULARITY_RANKER, TIMED_STAGES, Result, summarise
 from tasks.tracked_data import data_inputs
 from tasks.tracking import DataInput, Run, Tracker
@@ -56,7 +56,7 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
     if all(outcome.passed for outcome in outcomes):  # else the champion stays whatever they are worth beside each other
         outcomes += _beside_champion(registry, params, files)
     with tracker.run(run_name(params), tags=_tags(params, card, outcomes) | lineage) as run:
-        _log_settings(run, params, timings)
+        _log_settings(run, params, files, timings)
         _log_data(run, files, card, params.dataset.name)
         _log_results(run, files, results, card, timings)
         for training in _trainings(files, evaluation, timings):
@@ -137,8 +137,9 @@ def _tags(params: PipelineParams, card: Mapping[str, Any], outcomes: list[Outcom
     }
 
 
-def _log_settings(run: Run, params: PipelineParams, timings: Mapping[str, Mapping[str, Any]]) -> None:
+def _log_settings(run: Run, params: PipelineParams, files: Workspace, timings: Mapping[str, Mapping[str, Any]]) -> None:
     run.params(_flat(params.model_dump(exclude=set(OF_NO_STAGE))))
+    run.params({VALID_DRAWN: read_json(files.split / "split.json", optional=True).get("valid_drawn")})
     devices = {timing["device"] for timing in timings.values() if "device" in timing}
     run.tags({"device": ", ".join(sorted(devices)) or "unknown"})
 
@@ -280,7 +281,7 @@ def _register_dataset(
             versions = [mlflow.register_model(info.model_uri, name, tags=tags)]
     created = versions[0]
     tracker.client.update_model_version(name, created.version, description=read_text(files.condensed / "card.md"))
-    tracker.client.update_registered_model(name, f"Condensed sets of {params.dataset.name}, made by DConRec.")
+    tracker.client.update_registered_model(name, f"Condensed sets of {data_name(params.dataset)}, made by DConRec.")
     decision = _decide(registry, str(created.version), outcomes, approval=params.registration.approval)
     return {
         "experiment": params.registration.experiment,

@@ -28,6 +28,10 @@ from tasks.workspace import Workspace
 AGAINST_CHAMPION = "against_champion"
 JUDGE = "ridge"
 """In closed form, a second at most on any condensed set, and able to fold users in and to look them up."""
+VALID_DRAWN = "split.valid_drawn"
+"""What the run of a set says of its split, beside its settings."""
+DIVIDING_COLUMNS = ("part", "timestamp", "timestamp_unit")
+"""Settings of a file of the user's own that decide on the split."""
 GROUPS = ("all", "tail", "new")
 Mask = npt.NDArray[np.bool_]
 
@@ -98,7 +102,7 @@ def dealt_anew(
             "part of what it was made from may be in today's valid; set that back, or registration.name for a model of "
             "its own"
         )
-    if read_json(files.split / "split.json")["valid_drawn"]:
+    if read_json(files.split / "split.json")["valid_drawn"] or made_with.get(VALID_DRAWN) == "True":
         return _incomparable(
             f"the champion was made from another drawing of valid ({theirs[:12]}…, today's is {ours[:12]}…), and so "
             "from part of today's: nothing tells which is better; set split.strategy: temporal (or given, with a valid "
@@ -107,9 +111,12 @@ def dealt_anew(
     return None
 
 
-def _division(params: PipelineParams) -> dict[str, str]:
+def _division(params: PipelineParams) -> dict[str, str | None]:
     """What decides which interactions are asked about, as the run of a set has it; a given split is the source's."""
-    settings = {"split.strategy": params.split.strategy}
+    settings: dict[str, str | None] = {"split.strategy": params.split.strategy}
+    for name in DIVIDING_COLUMNS:
+        column = params.dataset.config.get(name)
+        settings[f"dataset.config.{name}"] = None if column is None else str(column)
     if params.split.strategy == "temporal":
         settings |= {f"split.{name}": str(value) for name, value in params.split}
         settings |= {f"prepare.{name}": str(value) for name, value in params.prepare}

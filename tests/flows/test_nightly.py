@@ -126,6 +126,15 @@ def test_an_increment_needs_a_split_that_stays(night):
     assert night.asked == []
 
 
+def test_an_increment_is_refused_where_the_given_split_has_no_valid_part_of_its_own(night, tmp_path):
+    (tmp_path / "data/split").mkdir(parents=True)
+    (tmp_path / "data/split/split.json").write_text('{"strategy": "given", "valid_drawn": true}')
+    state = night.module.nightly(increment="new.csv", changes={"split.strategy": "given"}, return_state=True)
+    assert state.name == "Stopped"
+    assert "split.strategy is given, whose valid part an increment deals anew" in state.message
+    assert night.asked == []
+
+
 def test_a_failed_check_stops_before_the_pipeline(night):
     changes = {"split.strategy": "temporal"}
     state = night.module.nightly(increment="new.csv", changes=changes, return_state=True)

@@ -80,11 +80,18 @@ def test_a_champion_of_the_same_split_by_time_is_compared_with_and_of_another_no
     assert dealt_anew(params, settings, files, then.condensed) is None
     _, drawn = params_of(root)
     _, longer = params_of(root, strategy="temporal", valid=0.2)
-    for was, words in ((drawn, "split.strategy random"), (longer, "split.valid 0.2")):
+    other_clock = {**settings, "dataset.config.timestamp": "seen_at"}
+    expected = ((drawn, "split.strategy random"), (longer, "split.valid 0.2"), (other_clock, "timestamp seen_at"))
+    for was, words in expected:
         refused = dealt_anew(params, was, files, then.condensed)
         assert refused is not None
-        assert f"the champion was made with {words}" in refused.reason
+        assert f"{words}, today's split with" in refused.reason
         assert "set that back, or registration.name" in refused.reason
+    params, settings = params_of(root, strategy="given")
+    assert dealt_anew(params, settings, files, then.condensed) is None
+    was_drawn = dealt_anew(params, settings | {"split.valid_drawn": "True"}, files, then.condensed)
+    assert was_drawn is not None
+    assert "another drawing of valid" in was_drawn.reason
 
 
 def test_each_group_can_refuse_and_says_its_numbers():

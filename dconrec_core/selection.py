@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
-from dconrec_core.comparison import train_best
+from dconrec_core.comparison import train_best, warm_up
 from dconrec_core.errors import ConfigError, DataError, TrainingError
 from dconrec_core.models import MODELS
 from dconrec_core.options import RunOptions
@@ -159,6 +159,7 @@ def train_once(
         inductive: Whether the set has users of its own, and real ones are folded in.
     """
     model, settings = configuration.model, configuration.settings
+    warm_up(model, inductive, options.device)
     started = time.perf_counter()
     try:
         trained = train_best(

@@ -246,9 +246,7 @@ def _curve_sets(
     for ratio in sorted({*params.curve_ratios, condense.ratio} if params.curve_ratios else ()):
         for name in dict.fromkeys((condense.name, _rival(main))):
             usual, own = (name_of_main, config_of_main) if name == condense.name else (name, {})
-            config = lookup(CONDENSERS, usual, "condense.name").configure(
-                "condense.config", {**usual_settings(usual, ratio), **own}
-            )
+            config = lookup(CONDENSERS, usual, "condense.name").configure("condense.config", own)
             try:
                 if Budget.from_ratio(ratio, split.train) == main.budget and name in trained:
                     sets[ratio, name] = None

@@ -86,7 +86,9 @@ class Results:
         with self._alone():  # what the file holds now, but for what this row replaces
             self._rows[key] = measured
             others = (row for row in read_rows(self.path) if row["key"] != key)
-            kept = [row for row in others if any(row.get(name) != measured[name] for name in self.identity or flat)]
+            names = self.identity or tuple(flat)
+            # A row from before rows said what their settings were is of the same.
+            kept = [row for row in others if any(({**nested, **row}).get(name) != measured[name] for name in names)]
             self._write([*kept, measured])
         return measured
 

@@ -2,12 +2,14 @@
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.finished import PATTERN
 
+FINISHED_SECONDS = 7 * 24 * 3600
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -29,10 +31,13 @@ class Unneeded:
 
 
 def old_checkpoints(folder: Path, keep: int) -> Unneeded:
-    """All but the newest ``keep`` checkpoints of trainings, and finished trainings of stages, that were cut off."""
-    found = (path for pattern in ("*.safetensors", PATTERN) for path in folder.glob(pattern))
-    files = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
-    return of_paths("checkpoints", files[keep:])
+    """All but the newest ``keep`` checkpoints of trainings that were cut off.
+
+    Trainings that a stage had finished before it was cut off are small and hours of work: they stay for a week.
+    """
+    files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+    finished = (path for path in folder.glob(PATTERN) if time.time() - path.stat().st_mtime > FINISHED_SECONDS)
+    return of_paths("checkpoints", [*files[keep:], *finished])
 
 
 def old_champions(folder: Path, keep: int, start: str | None) -> Unneeded:

@@ -53,6 +53,16 @@ def test_rows_of_other_settings_stay_where_asked(path):
     assert Results(path.with_name("2.json"), "x").row(CASE, never)["ndcg@10"] == 0.25
 
 
+def test_a_row_that_does_not_say_its_settings_is_replaced(path):
+    rows = Results(path, "x", identity=("dataset", "seed", "nested"))
+    rows.row(CASE, lambda: {"ndcg@10": 0.25})
+    content = json.loads(path.read_text())
+    content["rows"] = [{**{k: v for k, v in row.items() if k != "nested"}, "key": "old"} for row in content["rows"]]
+    path.write_text(json.dumps(content))
+    rows.row({**CASE, "settings": {}}, lambda: {"ndcg@10": 0.5})
+    assert [row["ndcg@10"] for row in results.read_rows(path)] == [0.5]
+
+
 def test_parts_that_run_side_by_side_keep_each_others_rows(path):
     one, other = Results(path, "x"), Results(path, "x")
     one.row(CASE, lambda: {"ndcg@10": 0.25})

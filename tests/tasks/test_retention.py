@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -23,14 +24,21 @@ from tests.tasks.test_versioning import template as template
 
 
 def test_the_newest_checkpoints_stay(tmp_path: Path):
-    for age, name in enumerate(("newest.safetensors", "finished-older.json", "oldest.safetensors")):
+    now = time.time()
+    ages = {
+        "newest.safetensors": 0,
+        "oldest.safetensors": 1,
+        "finished-0.json": 9 * 86400,
+        "finished-1.json": 6 * 86400,
+    }
+    for name, age in ages.items():
         (tmp_path / name).write_text("x" * 10)
-        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+        os.utime(tmp_path / name, (now - age, now - age))
     found = old_checkpoints(tmp_path, 1)
     assert (found.count, found.size) == (2, 20)
-    assert len(list(tmp_path.iterdir())) == 3  # it was asked, not told
+    assert len(list(tmp_path.iterdir())) == 4  # it was asked, not told
     found.remove()
-    assert [path.stem for path in tmp_path.iterdir()] == ["newest"]
+    assert {path.name for path in tmp_path.iterdir()} == {"newest.safetensors", "finished-1.json"}
 
 
 def test_the_newest_champions_stay_and_the_one_that_is_gone_on_from(tmp_path: Path):

@@ -20,6 +20,21 @@ def test_readme_has_the_quality_table_and_quotes_no_figure_outside_a_table():
     assert not re.findall(r"\b0\.\d{3,}\b", render.BLOCK.sub("", text))
 
 
+@pytest.mark.parametrize("names", [("quality", "folded_in"), ("cross_architecture",)])
+def test_what_stands_side_by_side_is_compared_with_the_same_training_on_full_data(names):
+    """Searches of other lengths find other bests, and shares of them are no column."""
+    found = {}
+    for row in (row for name in names for row in results.read_rows(results.FOLDER / f"{name}.json")):
+        key = (
+            row["dataset"],
+            row.get("reference_model") or row["downstream_model"],
+            row["downstream_model"],
+            row["seed"],
+        )
+        found.setdefault(key, set()).add(row["full_ndcg@10"])
+    assert {key: full for key, full in found.items() if max(full) > 1.005 * min(full)} == {}
+
+
 def test_render_replaces_what_stands_between_the_markers():
     text = "before\n<!-- table:one -->\nold\n<!-- /table:one -->\nbetween\n<!-- table:one -->\n<!-- /table:one -->\n"
     fresh = (

@@ -172,12 +172,12 @@ def folded_in(rows: Rows, by_id: Rows) -> str:
     """Sets of the real users' rows, with users looked up by id and folded in from their whole histories."""
     if not rows:
         return _none_yet("folded_in.json")
-    lines = []
+    lines, rows_by_id = [], transductive(by_id)
     names = ("dataset", "ratio", "condenser", "downstream_model")
     keys = dict.fromkeys(tuple(row[name] for name in names) for row in rows)
     for key in sorted(keys, key=lambda key: (key[0], -key[1], key[2] != OURS, key[2], MODELS.index(key[3]))):
         case = dict(zip(names, key, strict=True))
-        folded, looked_up = _at(rows, **case), _at(transductive(by_id), **case)
+        folded, looked_up = _at(rows, **case), _at(rows_by_id, **case)
         seeds = {row["seed"] for row in folded}
         beside = [row for row in looked_up if row["seed"] in seeds]
         cells = (

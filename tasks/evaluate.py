@@ -20,7 +20,7 @@ from dconrec_core.models.store import stored_model_name
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions, Split
-from tasks.finished import Finished
+from tasks.finished import Finished, split_identity
 from tasks.params import CondenseParams, EvaluateParams
 from tasks.pretrain import write_csv
 from tasks.timing import stage_timing
@@ -115,8 +115,7 @@ class Comparison:
         self.curves: list[Row] = []
         self.seconds: list[Row] = []
         self.finished = Finished(options.checkpoints)
-        parts = {"histories": split.train, "valid": split.valid, "test": split.test}
-        self._split_identity = {name: part.fingerprint() for name, part in parts.items()}
+        self._split_identity = split_identity(split)
         self._full: dict[tuple[str, int], Trained] = {}
 
     def train(self, name: str, training_set: TrainingSet, model: str, seed: int) -> None:
@@ -197,18 +196,12 @@ def _baselines(params: EvaluateParams, main: CondensedDataset) -> list[str]:
 def _baseline(
     name: str, pool: CandidatePool, valid: Interactions, ratio: float, options: RunOptions
 ) -> CondensedDataset:
-    config = lookup(CONDENSERS, name, "evaluate.baselines").config_class(**usual_settings(name, ratio))
+    entry = lookup(CONDENSERS, name, "evaluate.baselines")
+    condenser = entry.build(entry.config_class(**usual_settings(name, ratio)))
     try:
-        return _condensed(name, config, pool, valid, ratio, options.named(name))
+        return condenser.condense(pool, valid, Budget.from_ratio(ratio, pool.train), options.named(name))
     except BudgetError as error:
         raise BudgetError(f"baseline {name}: {error}; or take {name} out of evaluate.baselines") from None
-
-
-def _condensed(
-    name: str, config: Any, pool: CandidatePool, valid: Interactions, ratio: float, options: RunOptions
-) -> CondensedDataset:
-    condenser = CONDENSERS[name].build(config)
-    return condenser.condense(pool, valid, Budget.from_ratio(ratio, pool.train), options)
 
 
 def _popularity_row(split: Split) -> Row:
@@ -245,13 +238,15 @@ def _curve_sets(
     name_of_main, config_of_main = _at_other_ratios(condense, main)
     for ratio in sorted({*params.curve_ratios, condense.ratio} if params.curve_ratios else ()):
         for name in dict.fromkeys((condense.name, _rival(main))):
-            usual, own = (name_of_main, config_of_main) if name == condense.name else (name, {})
-            config = lookup(CONDENSERS, usual, "condense.name").configure("condense.config", own)
+            actual, settings = (name_of_main, config_of_main) if name == condense.name else (name, {})
             try:
-                if Budget.from_ratio(ratio, split.train) == main.budget and name in trained:
+                budget = Budget.from_ratio(ratio, split.train)
+                if budget == main.budget and name in trained:
                     sets[ratio, name] = None
                     continue
-                condensed = _condensed(usual, config, pool, split.valid, ratio, options.named(f"{name} at {ratio:.2%}"))
+                entry = lookup(CONDENSERS, actual, "condense.name")
+                condenser = entry.build(entry.configure("condense.config", settings))
+                condensed = condenser.condense(pool, split.valid, budget, options.named(f"{name} at {ratio:.2%}"))
             except BudgetError as error:
                 way_out = f"or take {ratio:g} out of evaluate.curve_ratios"
                 raise BudgetError(f"{name} at {ratio:g}: {error}; {way_out}") from None

@@ -11,6 +11,7 @@ from dconrec_core.atomic import write_json
 from dconrec_core.code import training_code
 from dconrec_core.comparison import Trained
 from dconrec_core.training import History
+from dconrec_core.types import Split
 
 PATTERN = "finished-*.json"
 
@@ -35,8 +36,7 @@ class Finished:
         """
         if self.folder is None:
             return train()
-        text = json.dumps({**identity, "code": training_code()}, sort_keys=True)
-        path = self.folder / PATTERN.replace("*", hashlib.sha256(text.encode()).hexdigest()[:16])
+        path = self.folder / PATTERN.replace("*", key_of(identity))
         self._used.append(path)
         if (kept := _read(path)) is not None:
             return kept
@@ -48,6 +48,18 @@ class Finished:
         """The stage has written what it is for."""
         for path in self._used:
             path.unlink(missing_ok=True)
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    """Of a training: another model, setting, seed, set or code has another key."""
+    text = json.dumps({**identity, "code": training_code()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def split_identity(split: Split) -> dict[str, str]:
+    """What of a split determines a training's figures: histories and valid what is chosen, test what is measured."""
+    parts = {"histories": split.train, "valid": split.valid, "test": split.test}
+    return {name: part.fingerprint() for name, part in parts.items()}
 
 
 def _read(path: Path) -> Trained | None:

@@ -1,6 +1,5 @@
 """selection: rank configurations on the condensed set and on full data, and see what the choice made there is worth."""
 
-import hashlib
 import json
 import threading
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ import pandas as pd
 import torch
 
 from dconrec_core.atomic import write_json, write_text
-from dconrec_core.code import training_code
 from dconrec_core.condensation.dataset import read_card, read_condensed
 from dconrec_core.data.io import read_split
 from dconrec_core.device import resolve_device
@@ -31,6 +29,7 @@ from dconrec_core.selection import (
     train_once,
 )
 from dconrec_core.types import Interactions
+from tasks.finished import key_of, split_identity
 from tasks.params import SelectParams
 from tasks.pretrain import write_csv
 from tasks.selection_page import selection_page
@@ -153,7 +152,6 @@ class Selection:
         return measured
 
     def _key(self, training: Training) -> str:
-        """Everything that determines a training: another model, setting, seed, set or code has another key."""
         one, side = training.configuration, training.side
         config = MODELS[one.model].configure(f"select.grid.{one.model}", one.settings)
         identity = {
@@ -165,14 +163,12 @@ class Selection:
             **self._split_identity,
             "seed": self.options.seed,
             "device": self.device,
-            "code": training_code(),
         }
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        return key_of(identity)
 
     @cached_property
     def _split_identity(self) -> dict[str, str]:
-        parts = {"histories": self.split.train, "valid": self.split.valid, "test": self.split.test}
-        return {name: part.fingerprint() for name, part in parts.items()}
+        return split_identity(self.split)
 
 
 class Rows:

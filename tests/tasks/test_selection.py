@@ -137,7 +137,7 @@ def test_what_determines_a_training_decides_whether_it_is_done_again(
     select(SelectParams(grid=GRID, seed=1), files, OPTIONS)
     assert len(trained) == 10
     trained.clear()
-    monkeypatch.setattr(module, "training_code", lambda: "changed")
+    monkeypatch.setattr("tasks.finished.training_code", lambda: "changed")
     select(PARAMS, files, OPTIONS)
     assert len(trained) == 10
 

@@ -31,10 +31,7 @@ COMMAND, QUICK_FOLDER = "make paper-table", ROOT / "results" / "paper"
 MODELS = ("bprmf", "lightgcn", "ngcf", "xsimgcl")
 RATIOS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5)
 RIVALS = ("random-pool", "teacher-top")
-BASELINES = (
-    "dconrec-paper", "random", "random-per-user", "popularity", "k-core", "pagerank", "forgetting", "loss", "herding",
-    "k-centre", "gradient-matching",
-)  # fmt: skip
+BASELINES = ("dconrec-paper", *paper_page.BASELINES)
 SEEDS, MORE_SEEDS = (0, 1, 2), (0, 1, 2, 3, 4)
 
 

@@ -98,6 +98,15 @@ def test_significance_is_paired_over_seeds():
     assert paper_page.compared([(0.2, 0.2), (0.3, 0.3)]) == (0.0, 1.0)
 
 
+def test_of_the_baselines_the_nearest_is_compared():
+    """A table of a dozen condensers at every budget says less than who comes nearest; rivals by name stay."""
+    weak, near = ([one | {"condenser": name, "ndcg@10": one["ndcg@10"] - less} for one in ROWS
+                   if one["condenser"] == "dconrec"] for name, less in (("loss", 0.1), ("herding", 0.05)))  # fmt: skip
+    lines = paper_page.significance([*ROWS, *weak, *near]).splitlines()[2:-2]
+    assert [line.split(" | ")[3] for line in lines] == ["`teacher-top`", "`herding`, best of 2 baselines"]
+    assert "| +0.0500 |" in lines[1]
+
+
 def test_times_and_cross_architecture_hand_worked():
     # (1 + 3) / (6 − 2) = 1
     assert paper_page.times(ROWS).splitlines()[2] == "| ml-1m | BPRMF | 6 | 2 | 1 | 3 | 3.0 × | 1.00 |"

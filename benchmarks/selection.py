@@ -34,7 +34,7 @@ from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Split
 DATASETS: tuple[str, ...] = ("ml-100k", "ml-1m")
 RATIOS: tuple[float, ...] = (0.005, 0.05)
 CONDENSERS_TRIED: tuple[str, ...] = ("synthetic-users", "random-users")
-SEEDS: tuple[int, ...] = (0,)
+SEEDS: tuple[int, ...] = (0, 1, 2)
 COMMAND = "make bench-select"
 
 MakeSet = Callable[[str, CandidatePool, Split, float, int], CondensedDataset]
@@ -140,10 +140,10 @@ class Benchmark:
         return self.results.row(case, measure)
 
 
-def sources(datasets: Sequence[str], data: Path, make_set: MakeSet) -> Iterator[Source]:
+def sources(datasets: Sequence[str], seeds: Sequence[int], data: Path, make_set: MakeSet) -> Iterator[Source]:
     """Every dataset under every seed."""
     for dataset in datasets:
-        for seed in SEEDS:
+        for seed in seeds:
             yield Source(dataset, data, seed, make_set)
 
 
@@ -153,14 +153,15 @@ def main(arguments: Sequence[str] | None = None, make_set: MakeSet = condense, g
     parser.add_argument("--condensers", nargs="+", default=list(CONDENSERS_TRIED), help="whose sets are tried")
     parser.add_argument("--dataset", action="append", help="only this dataset; may be repeated")
     parser.add_argument("--ratio", type=float, action="append", help="only this ratio; may be repeated")
+    parser.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)  # seconds are those of one core, on either side
     benchmark = Benchmark(Results.named("selection", COMMAND), grid)
-    for source in sources(options.dataset or DATASETS, options.data, make_set):
+    for source in sources(options.dataset or DATASETS, options.seed or SEEDS, options.data, make_set):
         for condenser in options.condensers:
             for ratio in options.ratio or RATIOS:
                 print(_line(benchmark.compare(source, condenser, ratio)), flush=True)
-    if not (options.dataset or options.ratio) and options.condensers == list(CONDENSERS_TRIED):
+    if not (options.dataset or options.ratio or options.seed) and options.condensers == list(CONDENSERS_TRIED):
         benchmark.results.finish({benchmark.results.key(case): case for case in benchmark.cases}.values())
 
 

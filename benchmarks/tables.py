@@ -241,7 +241,7 @@ def selection() -> str:
         return _none_yet("selection.json", "make bench-select")
     heads = [
         *("dataset", "condenser", "ratio", "inductive", "seed", "τ, valid", "τ, test", "regret", "by lot", "time"),
-        *("regret of the first 5", "time", "of the first 10", "time"),
+        *("regret of the first 3", "time", "of the first 5", "time"),
     ]
     lines = [
         [
@@ -268,7 +268,7 @@ def _regret_and_time(one: Shortlist | None) -> tuple[str, str]:
     return _or_dash(100 * one.regret, "{:.1f} %"), _or_dash(one.time_ratio, "{:.1f} ×")
 
 
-def _shortlists(row: Row, sizes: Sequence[int] = (5, 10)) -> list[Shortlist | None]:
+def _shortlists(row: Row, sizes: Sequence[int] = (3, 5)) -> list[Shortlist | None]:
     """What shortlists come to, from the trainings behind a row; None where they are not all of the row's core."""
     mine = [
         one

@@ -1,6 +1,7 @@
 """Choose a model and its settings on a condensed set, and see what that choice is worth on full data."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -71,7 +72,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Shortlist:
-    """What it is worth to train the first few of the condensed side's ranking on full data too, and choose among those.
+    """What it is worth to train the first few by the condensed side on full data too, and choose among those.
 
     Attributes:
         size: How many.
@@ -212,12 +213,16 @@ def shortlists(
 ) -> list[Shortlist]:
     """What shortlists of several sizes come to; one of all configurations has no regret, and takes longest.
 
+    The models take turns: first the best of each, then the second of each, in a turn the better ones first. A condensed
+    set favours some models over others more than settings of one model, and near equals of one model say the same
+    twice (docs/selection.md).
+
     Args:
         condensed: What each configuration showed on the condensed side, by name.
         full: The same on full data.
         sizes: How long; those of more than there are are left out.
     """
-    ranking = sorted(condensed, key=lambda name: -condensed[name].valid)  # of equals the first stays first
+    ranking = _by_turns(sorted(condensed, key=lambda name: -condensed[name].valid))  # of equals the first stays first
     reachable = full[max(full, key=lambda name: full[name].valid)].test
     all_condensed, all_full = (sum(one.seconds for one in side.values()) for side in (condensed, full))
     found = []
@@ -228,6 +233,17 @@ def shortlists(
         ratio = all_full / seconds if seconds else None
         found.append(Shortlist(size, chosen, _shortfall(full[chosen].test, reachable), seconds, ratio))
     return found
+
+
+def _by_turns(ranking: Sequence[str]) -> list[str]:
+    """Names of configurations, best first: the first of each model, then the second of each, and so on."""
+    met: Counter[str] = Counter()
+    turn: dict[str, int] = {}
+    for name in ranking:
+        model = name.partition(" ")[0]
+        turn[name] = met[model]
+        met[model] += 1
+    return sorted(ranking, key=lambda name: turn[name])  # stable: within a turn the better ones first
 
 
 def _combinations(grid: Grid) -> Iterator[Configuration]:

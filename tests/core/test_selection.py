@@ -69,6 +69,15 @@ def test_a_shortlist_costs_its_trainings_on_full_data_and_is_chosen_from_by_them
     assert one.chosen == rank_agreement(condensed, full).chosen
 
 
+def test_in_a_shortlist_the_models_take_turns():
+    """A set favours some models over others; of one model, near equals say the same twice."""
+    ranked = {"bprmf a": 0.5, "bprmf b": 0.4, "ease a": 0.3, "bprmf c": 0.2, "ease b": 0.1}
+    condensed = side(**{name: (valid, 0, 1) for name, valid in ranked.items()})
+    full = side(**{name: (1 - valid, valid, 1) for name, valid in ranked.items()})  # the later, the better on full data
+    chosen = [found.chosen for found in shortlists(condensed, full, sizes=range(1, 6))]
+    assert chosen == ["bprmf a", "ease a", "ease a", "ease b", "ease b"]  # order: a a b b c
+
+
 def test_a_shortlist_of_equals_keeps_their_order_and_nothing_reachable_is_no_regret():
     condensed, full = side(a=(0.3, 0, 0), b=(0.3, 0, 0)), side(a=(0.1, 0.0, 0), b=(0.2, 0.0, 0))
     (found,) = shortlists(condensed, full, sizes=(1,))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median, stdev
 
@@ -11,7 +12,7 @@ from benchmarks.markdown import markdown as _markdown
 from benchmarks.markdown import title as _title
 from benchmarks.results import FOLDER, ROOT, Row, read_rows
 from benchmarks.selection import measured
-from dconrec_core.selection import Shortlist, shortlists
+from dconrec_core.selection import Measured, Shortlist, shortlists
 
 METRICS = ("ndcg@10", "recall@20")
 
@@ -240,7 +241,8 @@ def selection() -> str:
     if not rows:
         return _none_yet("selection.json", "make bench-select")
     heads = [
-        *("dataset", "condenser", "ratio", "inductive", "seed", "τ, valid", "τ, test", "regret", "by lot", "time"),
+        *("dataset", "condenser", "ratio", "inductive", "seed", "τ, valid", "of one model", "of two", "τ, test"),
+        *("regret", "by lot", "time"),
         *("regret of the first 3", "time", "of the first 5", "time"),
     ]
     lines = [
@@ -250,7 +252,7 @@ def selection() -> str:
             f"{100 * row['ratio']:.3g} %",
             "yes" if row["inductive"] else "no",
             str(row["seed"]),
-            *(_or_dash(row[name], "{:.2f}") for name in ("kendall_tau", "kendall_tau_test")),
+            *(_or_dash(tau, "{:.2f}") for tau in (row["kendall_tau"], *_tau_by_pairs(row), row["kendall_tau_test"])),
             *(_or_dash(row[name] and 100 * row[name], "{:.1f} %") for name in ("regret", "regret_at_random")),
             _or_dash(row["time_ratio"], "{:.1f} ×"),
             *(cell for one in _shortlists(row) for cell in _regret_and_time(one)),
@@ -258,7 +260,10 @@ def selection() -> str:
         for row in rows
     ]
     counts = " or ".join(map(str, _distinct(rows, "n_configurations")))
-    note = f"{counts} configurations, one thread; time: full data over condensed set (`make bench-select`)."
+    note = (
+        f"{counts} configurations, one thread; τ of one model, of two: over the pairs of configurations of one model, "
+        "of two models, alone; time: full data over condensed set (`make bench-select`)."
+    )
     return f"{_markdown(heads, lines)}\n\n{note}"
 
 
@@ -269,7 +274,24 @@ def _regret_and_time(one: Shortlist | None) -> tuple[str, str]:
 
 
 def _shortlists(row: Row, sizes: Sequence[int] = (3, 5)) -> list[Shortlist | None]:
-    """What shortlists come to, from the trainings behind a row; None where they are not all of the row's core."""
+    """What shortlists come to, from the trainings behind a row."""
+    condensed, full = _trainings(row)
+    by_size = {one.size: one for one in shortlists(condensed, full, sizes)} if condensed else {}
+    return [by_size.get(size) for size in sizes]
+
+
+def _tau_by_pairs(row: Row) -> list[float | None]:
+    """Kendall's τ over the pairs of configurations of one model alone, and over those of two models alone."""
+    condensed, full = _trainings(row)
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for one, other in combinations(condensed, 2):
+        product = (condensed[one].valid - condensed[other].valid) * (full[one].valid - full[other].valid)
+        found[one.split()[0] == other.split()[0]].append(0.0 if product == 0 else math.copysign(1.0, product))
+    return [fmean(signs) if signs else None for signs in found.values()]
+
+
+def _trainings(row: Row) -> tuple[dict[str, Measured], dict[str, Measured]]:
+    """What is behind a row, on either side by configuration; nothing where not all of it is of the row's core."""
     mine = [
         one
         for one in _rows("selection")
@@ -279,10 +301,7 @@ def _shortlists(row: Row, sizes: Sequence[int] = (3, 5)) -> list[Shortlist | Non
         {one["configuration"]: measured(one) for one in mine if (one["condenser"], one["ratio"]) == side}
         for side in ((row["condenser"], row["ratio"]), ("", 1))
     )
-    if not len(condensed) == len(full) == row["n_configurations"]:
-        return [None for _ in sizes]
-    by_size = {one.size: one for one in shortlists(condensed, full, sizes)}
-    return [by_size.get(size) for size in sizes]
+    return (condensed, full) if len(condensed) == len(full) == row["n_configurations"] else ({}, {})
 
 
 def convergence() -> str:

@@ -238,6 +238,7 @@ def scale() -> str:
 def selection() -> str:
     """Every condensed set: how well configurations rank on it, what the choice is worth, and the time of both sides."""
     rows = [row for row in _rows("selection") if row["kind"] == "selection"]
+    rows.sort(key=lambda row: (row["dataset"], row["condenser"], row["ratio"], row["seed"]))
     if not rows:
         return _none_yet("selection.json", "make bench-select")
     heads = [

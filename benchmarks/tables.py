@@ -1,7 +1,7 @@
 """Tables of README.md and docs/ as Markdown, each made from results files alone."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median, stdev
@@ -237,7 +237,8 @@ def scale() -> str:
 
 def selection() -> str:
     """Every condensed set: how well configurations rank on it, what the choice is worth, and the time of both sides."""
-    rows = [row for row in _rows("selection") if row["kind"] == "selection"]
+    everything = _rows("selection")
+    rows = [row for row in everything if row["kind"] == "selection"]
     rows.sort(key=lambda row: (row["dataset"], row["condenser"], row["ratio"], row["seed"]))
     if not rows:
         return _none_yet("selection.json", "make bench-select")
@@ -246,20 +247,24 @@ def selection() -> str:
         *("regret", "by lot", "time"),
         *("regret of the first 3", "time", "of the first 5", "time"),
     ]
-    lines = [
-        [
-            row["dataset"],
-            f"`{row['condenser']}`",
-            f"{100 * row['ratio']:.3g} %",
-            "yes" if row["inductive"] else "no",
-            str(row["seed"]),
-            *(_or_dash(tau, "{:.2f}") for tau in (row["kendall_tau"], *_tau_by_pairs(row), row["kendall_tau_test"])),
-            *(_or_dash(row[name] and 100 * row[name], "{:.1f} %") for name in ("regret", "regret_at_random")),
-            _or_dash(row["time_ratio"], "{:.1f} ×"),
-            *(cell for one in _shortlists(row) for cell in _regret_and_time(one)),
-        ]
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        condensed, full = _trainings(row, everything)
+        taus = (row["kendall_tau"], *_tau_by_pairs(condensed, full), row["kendall_tau_test"])
+        by_size = {one.size: one for one in shortlists(condensed, full, (3, 5))} if condensed else {}
+        lines.append(
+            [
+                row["dataset"],
+                f"`{row['condenser']}`",
+                f"{100 * row['ratio']:.3g} %",
+                "yes" if row["inductive"] else "no",
+                str(row["seed"]),
+                *(_or_dash(tau, "{:.2f}") for tau in taus),
+                *(_or_dash(row[name] and 100 * row[name], "{:.1f} %") for name in ("regret", "regret_at_random")),
+                _or_dash(row["time_ratio"], "{:.1f} ×"),
+                *(cell for size in (3, 5) for cell in _regret_and_time(by_size.get(size))),
+            ]
+        )
     counts = " or ".join(map(str, _distinct(rows, "n_configurations")))
     note = (
         f"{counts} configurations, one thread; τ of one model, of two: over the pairs of configurations of one model, "
@@ -274,28 +279,24 @@ def _regret_and_time(one: Shortlist | None) -> tuple[str, str]:
     return _or_dash(100 * one.regret, "{:.1f} %"), _or_dash(one.time_ratio, "{:.1f} ×")
 
 
-def _shortlists(row: Row, sizes: Sequence[int] = (3, 5)) -> list[Shortlist | None]:
-    """What shortlists come to, from the trainings behind a row."""
-    condensed, full = _trainings(row)
-    by_size = {one.size: one for one in shortlists(condensed, full, sizes)} if condensed else {}
-    return [by_size.get(size) for size in sizes]
+Side = Mapping[str, Measured]
+"""What each configuration showed, by name."""
 
 
-def _tau_by_pairs(row: Row) -> list[float | None]:
+def _tau_by_pairs(condensed: Side, full: Side) -> list[float | None]:
     """Kendall's τ over the pairs of configurations of one model alone, and over those of two models alone."""
-    condensed, full = _trainings(row)
-    found: dict[bool, list[float]] = {True: [], False: []}
+    found: dict[bool, list[int]] = {True: [], False: []}
     for one, other in combinations(condensed, 2):
         product = (condensed[one].valid - condensed[other].valid) * (full[one].valid - full[other].valid)
-        found[one.split()[0] == other.split()[0]].append(0.0 if product == 0 else math.copysign(1.0, product))
+        found[one.split()[0] == other.split()[0]].append((product > 0) - (product < 0))
     return [fmean(signs) if signs else None for signs in found.values()]
 
 
-def _trainings(row: Row) -> tuple[dict[str, Measured], dict[str, Measured]]:
-    """What is behind a row, on either side by configuration; nothing where not all of it is of the row's core."""
+def _trainings(row: Row, everything: Sequence[Row]) -> tuple[Side, Side]:
+    """What is behind a row, on either side; nothing where not all of it is of the row's core."""
     mine = [
         one
-        for one in _rows("selection")
+        for one in everything
         if one["kind"] == "configuration" and all(one[name] == row[name] for name in ("dataset", "seed", "core"))
     ]
     condensed, full = (

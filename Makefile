@@ -19,7 +19,8 @@ export PYTHONDONTWRITEBYTECODE :=
 .DELETE_ON_ERROR:
 .PHONY: help env demo repro report select ui serve work deploy status stop rollback gc test test-fast check lint format \
   typecheck docs headline paper-table bench-quality bench-ablation bench-ceiling bench-convergence bench-faults \
-  bench-held-out bench-overhead bench-refresh bench-select bench-speed bench-scale bench-profile peers wheel clean
+  bench-held-out bench-overhead bench-refresh bench-select bench-speed bench-scale bench-profile \
+  bench-training-time peers wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,6 +128,9 @@ rollback: env ## make the previous champion champion again: make rollback REASON
 
 bench-speed: env peers ## our engines beside RecBole and implicit, on the files in DATA (hours)
 	@$(BIN)/python -m benchmarks.speed --data $(DATA)
+
+bench-training-time: env ## training on a quarter of ML-1M from DATA and on all of it, timed in turn (hours)
+	@$(BIN)/python -m benchmarks.training_time --data $(DATA)
 
 bench-scale: env ## time and memory at ML-20M's size (minutes)
 	@$(BIN)/python -m benchmarks.scale

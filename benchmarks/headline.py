@@ -16,12 +16,10 @@ from benchmarks.command_line import parser_of, run_main
 from benchmarks.quality import PLANS, TUNED, Plan, Run, beside_full
 from benchmarks.references import References, as_trained
 from benchmarks.results import Results, Row
-from dconrec_core.comparison import Trained, train_and_measure
+from benchmarks.timed_training import timed_training
+from dconrec_core.comparison import train_and_measure
 from dconrec_core.evaluation import RankingTask
-from dconrec_core.models import MODELS
-from dconrec_core.models.inductive import reader
 from dconrec_core.options import RunOptions
-from dconrec_core.types import Interactions
 
 COMMAND, DATASET, RATIO, CONDENSER, REPETITIONS = "make headline", "ml-1m", 0.005, "synthetic-users", 3
 
@@ -36,8 +34,10 @@ def headline(run: Run, plan: Plan, ratio: float, model: str, seed: int, repetiti
         model, plan.models[model], condensed.interactions, split, plan.trials, options, full, condensed.inductive
     )
     tasks = [RankingTask.valid(split.train, split.valid, inductive) for inductive in (condensed.inductive, False)]
-    sides = [(condensed.interactions, tasks[0], trained), (split.train, tasks[1], full)]
-    times = [[_seconds(model, *side, options) for side in sides] for _ in range(repetitions)]
+    sides = [(trained.config, condensed.interactions, tasks[0]), (full.config, split.train, tasks[1])]
+    times = [
+        [timed_training(model, *side, options).history.seconds_to_best for side in sides] for _ in range(repetitions)
+    ]
     ours, theirs = (median(side) for side in zip(*times, strict=True))
     spent = seconds["teacher_seconds"] + seconds["condense_seconds"]
     return {
@@ -52,12 +52,6 @@ def headline(run: Run, plan: Plan, ratio: float, model: str, seed: int, repetiti
         **seconds,
         "break_even": round(spent / (theirs - ours), 3) if theirs > ours else None,
     }
-
-
-def _seconds(model: str, train: Interactions, valid: RankingTask, chosen: Trained, options: RunOptions) -> float:
-    """Until the best validation epoch, validation included, with the settings that the search chose."""
-    built = MODELS[model].build(MODELS[model].configure(model, chosen.config))
-    return reader(built, inductive=valid.histories is not None).fit(train, valid, options).seconds_to_best
 
 
 def _anew(folder: Path) -> Callable[[tuple[str, ...]], Results]:

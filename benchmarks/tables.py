@@ -12,7 +12,7 @@ from benchmarks.markdown import markdown as _markdown
 from benchmarks.markdown import title as _title
 from benchmarks.results import FOLDER, ROOT, Row, read_rows
 from benchmarks.selection import measured
-from dconrec_core.selection import Measured, Shortlist, shortlists
+from dconrec_core.selection import Measured, Shortlist, model_of, shortlists
 
 METRICS = ("ndcg@10", "recall@20")
 
@@ -288,7 +288,7 @@ def _tau_by_pairs(condensed: Side, full: Side) -> list[float | None]:
     found: dict[bool, list[int]] = {True: [], False: []}
     for one, other in combinations(condensed, 2):
         product = (condensed[one].valid - condensed[other].valid) * (full[one].valid - full[other].valid)
-        found[one.split()[0] == other.split()[0]].append((product > 0) - (product < 0))
+        found[model_of(one) == model_of(other)].append((product > 0) - (product < 0))
     return [fmean(signs) if signs else None for signs in found.values()]
 
 

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -77,9 +77,9 @@ class Shortlist:
     Attributes:
         size: How many.
         chosen: The best of them on valid on full data.
-        regret: As in ``Agreement``, of ``chosen``.
+        regret: As in ``Agreement``, of ``chosen``; None, too, where not all were trained on full data.
         seconds: Wall time of all trainings on the condensed side, and of these on full data.
-        time_ratio: Of all trainings on full data, over that.
+        time_ratio: Of all trainings on full data, over that; None where not all were.
     """
 
     size: int
@@ -93,6 +93,8 @@ class Shortlist:
 class Agreement:
     """How well the condensed side stands in for full data when configurations are compared.
 
+    Where a shortlist alone was trained on full data, no one knows: τ, both regrets and ``time_ratio`` are None.
+
     Attributes:
         n_configurations: How many were ranked.
         kendall_tau: Kendall's τ-b between validation NDCG@10 on the condensed side and on full data; None where a side
@@ -102,7 +104,7 @@ class Agreement:
             the latter. Negative where the choice does better on test; None where the latter is 0.
         regret_at_random: Its mean over all configurations: the regret of a choice by lot.
         chosen: The best on valid on the condensed side; of equals the first.
-        best: The best on valid on full data; of equals the first.
+        best: The best on valid on full data, of those trained there; of equals the first.
         seconds_condensed: Wall time of all trainings on the condensed side.
         seconds_full: Wall time of all trainings on full data.
         time_ratio: The latter over the former.
@@ -177,33 +179,40 @@ def rank_agreement(condensed: Mapping[str, Measured], full: Mapping[str, Measure
 
     Args:
         condensed: What each showed on the condensed side, by name.
-        full: The same on full data.
+        full: The same on full data, of all or of a shortlist.
 
     Raises:
-        DataError: The sides hold other configurations, or fewer than two.
+        DataError: One was trained on full data alone, none was trained there, or there are fewer than two.
     """
-    if set(condensed) != set(full):
-        name = sorted(set(condensed) ^ set(full))[0]
-        raise DataError(f"{name!r} was trained on one side alone; both must hold the same configurations")
+    if unknown := sorted(set(full) - set(condensed)):
+        raise DataError(f"{unknown[0]!r} was trained on full data alone; train it on the condensed set, too")
     if len(condensed) < 2:
         raise DataError(f"{len(condensed)} configurations were trained, a ranking needs 2")
-    names = list(condensed)
-    seen = [condensed[name].valid for name in names]
-    chosen = max(names, key=lambda name: condensed[name].valid)
-    best = max(names, key=lambda name: full[name].valid)
-    reached, reachable = full[chosen].test, full[best].test
-    mean = float(np.mean([full[name].test for name in names]))
+    if not full:
+        raise DataError("nothing was trained on full data; a choice needs 1")
+    best = max((name for name in condensed if name in full), key=lambda name: full[name].valid)
     seconds = [sum(one.seconds for one in side.values()) for side in (condensed, full)]
-    return Agreement(
-        n_configurations=len(names),
-        kendall_tau=_tau(seen, [full[name].valid for name in names]),
-        kendall_tau_test=_tau(seen, [full[name].test for name in names]),
-        regret=_shortfall(reached, reachable),
-        regret_at_random=_shortfall(mean, reachable),
-        chosen=chosen,
+    found = Agreement(
+        n_configurations=len(condensed),
+        kendall_tau=None,
+        kendall_tau_test=None,
+        regret=None,
+        regret_at_random=None,
+        chosen=max(condensed, key=lambda name: condensed[name].valid),
         best=best,
         seconds_condensed=seconds[0],
         seconds_full=seconds[1],
+        time_ratio=None,
+    )
+    if len(full) < len(condensed):
+        return found
+    seen, reachable = [one.valid for one in condensed.values()], full[best].test
+    return replace(
+        found,
+        kendall_tau=_tau(seen, [full[name].valid for name in condensed]),
+        kendall_tau_test=_tau(seen, [full[name].test for name in condensed]),
+        regret=_shortfall(full[found.chosen].test, reachable),
+        regret_at_random=_shortfall(float(np.mean([full[name].test for name in condensed])), reachable),
         time_ratio=seconds[1] / seconds[0] if seconds[0] else None,
     )
 
@@ -211,39 +220,47 @@ def rank_agreement(condensed: Mapping[str, Measured], full: Mapping[str, Measure
 def shortlists(
     condensed: Mapping[str, Measured], full: Mapping[str, Measured], sizes: Sequence[int] = SHORTLISTS
 ) -> list[Shortlist]:
-    """What shortlists of several sizes come to; one of all configurations has no regret, and takes longest.
-
-    The models take turns: first the best of each, then the second of each, in a turn the better ones first. A condensed
-    set favours some models over others more than settings of one model, and near equals of one model say the same
-    twice (docs/selection.md).
+    """What shortlists of several sizes (``by_turns``) come to; that of all has no regret, and takes longest.
 
     Args:
         condensed: What each configuration showed on the condensed side, by name.
-        full: The same on full data.
-        sizes: How long; those of more than there are are left out.
+        full: The same on full data, of all or of those that shortlists begin with.
+        sizes: How long; those of more than there are, or were trained on full data, are left out.
     """
-    ranking = _by_turns(sorted(condensed, key=lambda name: -condensed[name].valid))  # of equals the first stays first
+    ranking, all_known = by_turns(condensed), len(full) == len(condensed)
     reachable = full[max(full, key=lambda name: full[name].valid)].test
     all_condensed, all_full = (sum(one.seconds for one in side.values()) for side in (condensed, full))
     found = []
-    for size in (size for size in sizes if size <= len(ranking)):
+    for size in (size for size in sizes if size <= len(full)):
         first = ranking[:size]
         chosen = max((name for name in full if name in first), key=lambda name: full[name].valid)
         seconds = all_condensed + sum(full[name].seconds for name in first)
-        ratio = all_full / seconds if seconds else None
-        found.append(Shortlist(size, chosen, _shortfall(full[chosen].test, reachable), seconds, ratio))
+        regret = _shortfall(full[chosen].test, reachable) if all_known else None
+        found.append(Shortlist(size, chosen, regret, seconds, all_full / seconds if seconds and all_known else None))
     return found
 
 
-def _by_turns(ranking: Sequence[str]) -> list[str]:
-    """Names of configurations, best first: the first of each model, then the second of each, and so on."""
+def by_turns(condensed: Mapping[str, Measured]) -> list[str]:
+    """Names of configurations in the order of a shortlist: the best of each model, then the second of each, and so on.
+
+    In a turn the better ones come first. A condensed set favours some models over others more than settings of one
+    model, and near equals of one model say the same twice (docs/selection.md).
+
+    Args:
+        condensed: What each showed on the condensed side, by name.
+    """
+    ranking = sorted(condensed, key=lambda name: -condensed[name].valid)  # of equals the first stays first
     met: Counter[str] = Counter()
     turn: dict[str, int] = {}
     for name in ranking:
-        model = name.partition(" ")[0]
-        turn[name] = met[model]
-        met[model] += 1
+        turn[name] = met[model_of(name)]
+        met[model_of(name)] += 1
     return sorted(ranking, key=lambda name: turn[name])  # stable: within a turn the better ones first
+
+
+def model_of(name: str) -> str:
+    """The model of a configuration, from the configuration's name."""
+    return name.partition(" ")[0]
 
 
 def _combinations(grid: Grid) -> Iterator[Configuration]:

@@ -113,7 +113,7 @@ def check_names(params: PipelineParams) -> None:
     from dconrec_core.condensation import CONDENSERS  # torch comes with it
     from dconrec_core.data import DATASETS
     from dconrec_core.models import MODELS
-    from dconrec_core.selection import GRID, configurations
+    from tasks.selection import wanted_configurations
     from tasks.warm import check_start
 
     _configure(DATASETS, "dataset", params.dataset.name, params.dataset.config)
@@ -132,7 +132,7 @@ def check_names(params: PipelineParams) -> None:
         lookup(CONDENSERS, name, "compare.condensers").configure(f"compare.condensers.{name}", settings)
     if not params.evaluate.models:
         raise ConfigError(f"evaluate.models is empty; name at least one of {', '.join(sorted(MODELS))}")
-    configurations(GRID if params.select.grid is None else params.select.grid)
+    wanted_configurations(params.select)
     _check_ratio("condense.ratio", params.condense.ratio)
     for ratio in params.evaluate.curve_ratios:
         _check_ratio("evaluate.curve_ratios", ratio)

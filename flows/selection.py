@@ -46,9 +46,9 @@ class Job:
         options = RunOptions(device=params.device, on_epoch=self._epoch, checkpoints=files.checkpoints)
         self.params, self.files = params, files
         self.selection = Selection(params.select, files, options, params.evaluate.fold_in)
-        self.trainings = self.selection.trainings
-        self.console = Console(total=len(self.trainings))
-        self.progress = ProgressBar(total=len(self.trainings), what="trainings")
+        self.trainings: list[Training] = []
+        self.console = Console(total=self.selection.n_trainings)
+        self.progress = ProgressBar(total=self.selection.n_trainings, what="trainings")
         self.over = threading.Event()
         self.result: Mapping[str, Any] = {}
 
@@ -64,7 +64,8 @@ class Job:
         return Completed(message=described(measured))
 
     def _label(self, training: Training) -> str:
-        return training.name.ljust(max(len(one.name) for one in self.trainings))
+        configurations, sides = self.selection.configurations, self.selection.sides
+        return training.name.ljust(max(len(Training(one, side).name) for one in configurations for side in sides))
 
     def _epoch(self, event: EpochEvent, /) -> None:
         # No progress artifact here: it is a request to the server, and the clock of the training is running.
@@ -124,7 +125,7 @@ def _flow_run_name() -> str:
     task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),
 )
 def select(changes: dict[str, Any] | None = None) -> State[Any]:
-    """Train every configuration on both sides, compare the rankings, remember them.
+    """Train every configuration on both sides (on full data perhaps a shortlist), compare the rankings, remember them.
 
     Args:
         changes: Keys of ``params.yaml`` to set first, for instance ``{"select.seed": 1}``.
@@ -158,13 +159,15 @@ def require_condensed(versions: Versions, files: Workspace) -> None:
 def _run(job: Job) -> State[Any]:
     kept = 0
     try:
-        for future in _submitted(job):
-            future.wait()
-            state = future.state
-            if not state.is_completed():
-                expected = state.name in (STOPPED, UNREACHABLE)
-                return Failed(name=STOPPED, message=state.message) if expected else state  # a bug keeps its traceback
-            kept += state.name == KEPT
+        for trainings in job.selection.rounds():
+            for future in _submitted(job, trainings):
+                future.wait()
+                state = future.state
+                if not state.is_completed():
+                    expected = state.name in (STOPPED, UNREACHABLE)
+                    # A bug keeps its traceback.
+                    return Failed(name=STOPPED, message=state.message) if expected else state
+                kept += state.name == KEPT
     finally:
         job.over.set()  # also after Ctrl-C: the running training stops at its next epoch, the others never begin
         job.console.close()
@@ -177,9 +180,11 @@ def _run(job: Job) -> State[Any]:
     return Completed(message=f"{len(job.trainings) - kept} trained, {kept} from earlier runs; {tracked.message}")
 
 
-def _submitted(job: Job) -> list[PrefectFuture[Any]]:
-    named = [train.with_options(name=training.side.name, task_run_name=training.name) for training in job.trainings]
-    return [one.submit(position, job) for position, one in enumerate(named)]
+def _submitted(job: Job, trainings: list[Training]) -> list[PrefectFuture[Any]]:
+    begin = len(job.trainings)
+    job.trainings += trainings  # tasks are told the place in it: Prefect would look through all that a training holds
+    named = [train.with_options(name=training.side.name, task_run_name=training.name) for training in trainings]
+    return [one.submit(position, job) for position, one in enumerate(named, begin)]
 
 
 def described(measured: Measured) -> str:
@@ -193,21 +198,21 @@ def rows_of(result: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "configuration": row["configuration"],
             **{
-                heading: f"{row[side][key]:.4f}"
+                heading: f"{row[side][key]:.4f}" if row[side] else "–"
                 for heading, side, key in (
                     ("condensed, valid", "condensed", "valid"),
                     ("full, valid", "full", "valid"),
                     ("full, test", "full", "test"),
                 )
             },
-            **{f"{side} s": f"{row[side]['seconds']:.2f}" for side in ("condensed", "full")},
+            **{f"{side} s": f"{row[side]['seconds']:.2f}" if row[side] else "–" for side in ("condensed", "full")},
         }
         for row in sorted(result["rows"], key=lambda row: -row["condensed"]["valid"])
     ]
 
 
 def summary(files: Workspace) -> str:
-    """Both choices, how well the rankings agree, and where to look."""
+    """What was compared, what it says, and where to look."""
     result = read_selection(files)
     found = agreement_of(result)
     inductive = "inductive, " if result["inductive"] else ""
@@ -215,18 +220,37 @@ def summary(files: Workspace) -> str:
         (
             "",
             f"compared    {found.n_configurations} configurations, on {result['n_condensed']:,} interactions by "
-            f"{result['condenser']} ({inductive}{result['ratio']:.2%}) and on {result['n_full']:,}",
-            f"agreement   Kendall's tau {_plain(found.kendall_tau)} by validation NDCG@10, "
-            f"{_plain(found.kendall_tau_test)} with test NDCG@10 on full data",
-            f"chosen      {found.chosen}",
-            f"best        {found.best}  (on full data, by valid)",
-            f"regret      {_percent(found.regret)} of test NDCG@10, {_percent(found.regret_at_random)} by lot",
-            f"time        {_time(found)}",
-            "shortlist   " + "\n            ".join(map(_shortlist, result["shortlists"])),
+            f"{result['condenser']} ({inductive}{result['ratio']:.2%}), "
+            f"{'the best few' if result['shortlist'] else 'and'} on {result['n_full']:,}",
+            *(_of_shortlist(found, result) if result["shortlist"] else _of_all(found, result)),
             f"page        {files.selection_page}",
             "compare     make ui  (MLflow: one run a configuration)",
         )
     )
+
+
+def _of_all(found: Agreement, result: Mapping[str, Any]) -> list[str]:
+    """Both choices, and how well the rankings agree."""
+    return [
+        f"agreement   Kendall's tau {_plain(found.kendall_tau)} by validation NDCG@10, "
+        f"{_plain(found.kendall_tau_test)} with test NDCG@10 on full data",
+        f"chosen      {found.chosen}",
+        f"best        {found.best}  (on full data, by valid)",
+        f"regret      {_percent(found.regret)} of test NDCG@10, {_percent(found.regret_at_random)} by lot",
+        f"time        {_time(found)}",
+        "shortlist   " + "\n            ".join(map(_shortlist, result["shortlists"])),
+    ]
+
+
+def _of_shortlist(found: Agreement, result: Mapping[str, Any]) -> list[str]:
+    """What to take."""
+    full = {row["configuration"]: row["full"] for row in result["rows"] if row["full"]}
+    return [
+        f"first       {found.chosen}  (on the condensed set, by valid)",
+        f"take        {found.best}  (the best of {len(full)} on full data, by valid: test NDCG@10 "
+        f"{full[found.best]['test']:.4f})",
+        f"time        {_time(found)}",
+    ]
 
 
 def _shortlist(one: Mapping[str, Any]) -> str:

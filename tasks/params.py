@@ -128,6 +128,9 @@ class SelectParams(Config):
 
     grid: dict[str, dict[str, list[Any]]] | None = None
     """Model → setting → values, all combinations of which are trained; None for ``dconrec_core.selection.GRID``."""
+    shortlist: int | None = Field(None, ge=1)
+    """How many of the condensed side's first are trained on full data, too; the best there is what to take. None
+    for all, which tells what a choice on the condensed set is worth."""
     seed: int = Field(0, ge=0)
     """Of the trainings."""
     experiment: str = "dconrec-selection"

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +15,16 @@ from dconrec_core.atomic import write_json, write_text
 from dconrec_core.condensation.dataset import read_card, read_condensed
 from dconrec_core.data.io import read_split
 from dconrec_core.device import resolve_device
-from dconrec_core.errors import DataError
+from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.models import MODELS
 from dconrec_core.options import RunOptions
 from dconrec_core.selection import (
     GRID,
+    SHORTLISTS,
     Agreement,
     Configuration,
     Measured,
+    by_turns,
     configurations,
     rank_agreement,
     shortlists,
@@ -64,19 +66,19 @@ class Selection:
     """What is to be trained, and what is trained already.
 
     Args:
-        params: Grid and seed.
+        params: Grid, shortlist and seed.
         files: Reads split and condensed; writes the four files called selection.
         options: Device, listener, checkpoints; the seed is that of ``params``.
         fold_in: Whether real users are folded in also where the condensed set holds rows of theirs.
 
     Raises:
         DataError: There is no condensed set, or it stands for other training data.
-        ConfigError: See ``configurations``.
+        ConfigError: See ``wanted_configurations``.
     """
 
     def __init__(self, params: SelectParams, files: Workspace, options: RunOptions, fold_in: bool = False) -> None:
         self.files, self.options = files, replace(options, seed=params.seed)
-        self.configurations = configurations(GRID if params.grid is None else params.grid)
+        self.configurations, self.shortlist = wanted_configurations(params), params.shortlist
         if not files.condensed.is_dir():
             raise DataError(f"{files.condensed} does not exist; {PIPELINE_FIRST}")
         self.split, self.card = read_split(files.split), read_card(files.condensed)
@@ -89,9 +91,22 @@ class Selection:
         self.rows = Rows(files.selection_rows)
 
     @property
-    def trainings(self) -> list[Training]:
-        """All, the two sides of a configuration in turn, so that what slows the machine down slows both."""
-        return [Training(configuration, side) for configuration in self.configurations for side in self.sides]
+    def n_trainings(self) -> int:
+        """On both sides together."""
+        return len(self.configurations) + (self.shortlist or len(self.configurations))
+
+    def rounds(self) -> Iterator[list[Training]]:
+        """All trainings; a round is known when those of the rounds before are finished.
+
+        One round, the two sides of a configuration in turn, so that what slows the machine down slows both; with a
+        shortlist two, the condensed side and then the shortlist on full data.
+        """
+        condensed, full = self.sides
+        if self.shortlist is None:
+            yield [Training(one, side) for one in self.configurations for side in self.sides]
+        else:
+            yield [Training(one, condensed) for one in self.configurations]
+            yield [Training(one, full) for one in self._of_full_data()]
 
     def finished(self, training: Training) -> Measured | None:
         """What an earlier run measured; None where none did."""
@@ -110,9 +125,9 @@ class Selection:
 
     def result(self) -> dict[str, Any]:
         """Everything that ``selection.json`` holds; all trainings must be finished."""
-        condensed, full = (
-            {one.name: self._finished(Training(one, side)) for one in self.configurations} for side in self.sides
-        )
+        condensed = self._seen(self.configurations, self.sides[0])
+        full = self._seen(self._of_full_data(), self.sides[1])
+        sizes = SHORTLISTS if self.shortlist is None else (self.shortlist,)
         return {
             "dataset": self.card.dataset,
             "condenser": self.card.condenser,
@@ -121,18 +136,19 @@ class Selection:
             "condensed_sha256": self.card.sha256,
             "n_condensed": self.card.n_interactions,
             "n_full": len(self.split.train),
+            "shortlist": self.shortlist,
             "seed": self.options.seed,
             "device": self.device,
             "threads": 1,
             **asdict(rank_agreement(condensed, full)),
-            "shortlists": [asdict(one) for one in shortlists(condensed, full)],
+            "shortlists": [asdict(one) for one in shortlists(condensed, full, sizes)],
             "rows": [
                 {
                     "configuration": one.name,
                     "model": one.model,
                     "settings": dict(one.settings),
                     "condensed": asdict(condensed[one.name]),
-                    "full": asdict(full[one.name]),
+                    "full": asdict(full[one.name]) if one.name in full else None,
                 }
                 for one in self.configurations
             ],
@@ -145,6 +161,17 @@ class Selection:
         write_csv(self.files.selection_table, table(result))
         write_text(self.files.selection_page, selection_page(result))
         return result
+
+    def _of_full_data(self) -> list[Configuration]:
+        """Those that are trained on full data; a shortlist in its order, once the condensed side is over."""
+        if self.shortlist is None:
+            return self.configurations
+        first = by_turns(self._seen(self.configurations, self.sides[0]))[: self.shortlist]
+        return sorted((one for one in self.configurations if one.name in first), key=lambda one: first.index(one.name))
+
+    def _seen(self, configurations: list[Configuration], side: Side) -> dict[str, Measured]:
+        """What each showed, by name."""
+        return {one.name: self._finished(Training(one, side)) for one in configurations}
 
     def _finished(self, training: Training) -> Measured:
         if (measured := self.finished(training)) is None:
@@ -169,6 +196,21 @@ class Selection:
     @cached_property
     def _split_identity(self) -> dict[str, str]:
         return split_identity(self.split)
+
+
+def wanted_configurations(params: SelectParams) -> list[Configuration]:
+    """The configurations that a selection is to choose among, checked.
+
+    Raises:
+        ConfigError: See ``dconrec_core.selection.configurations``; or the shortlist is longer than the grid.
+    """
+    found = configurations(GRID if params.grid is None else params.grid)
+    if params.shortlist is not None and params.shortlist > len(found):
+        raise ConfigError(
+            f"select.shortlist is {params.shortlist}, select.grid holds {len(found)} configurations; give at most that "
+            "many, or null to train all on full data"
+        )
+    return found
 
 
 class Rows:
@@ -202,13 +244,13 @@ class Rows:
 
 
 def table(result: Mapping[str, Any]) -> pd.DataFrame:
-    """One row a configuration: its settings, and what both sides showed of it."""
+    """One row a configuration: its settings, and what both sides showed of it; empty where it was not trained."""
     names = {"valid": "valid_ndcg@10", "test": "ndcg@10", "recall": "recall@20", "seconds": "train_seconds"}
     return pd.DataFrame(
         [
             {"configuration": row["configuration"], "model": row["model"], "settings": json.dumps(row["settings"])}
             | {
-                f"{side}_{name}": row[side][key]
+                f"{side}_{name}": row[side][key] if row[side] else None
                 for side in ("condensed", "full")
                 for key, name in {**names, "failure": "failure"}.items()
             }

@@ -27,7 +27,8 @@ def track_selection(params: PipelineParams, files: Workspace, result: Mapping[st
     """
     tracker = Tracker.open(params.select.experiment, files.root / "mlflow")
     agreement, card = agreement_of(result), read_card(files.condensed).model_dump()
-    facts = {name: result[name] for name in ("dataset", "condenser", "ratio", "inductive", "seed", "n_configurations")}
+    names = ("dataset", "condenser", "ratio", "inductive", "seed", "n_configurations")
+    facts = {**{name: result[name] for name in names}, "shortlist": result["shortlist"] or "all"}
     tags = {
         "dataset": result["dataset"],
         "condensed.sha256": result["condensed_sha256"],
@@ -38,9 +39,9 @@ def track_selection(params: PipelineParams, files: Workspace, result: Mapping[st
     with tracker.run(f"{run_name(params)} selection", tags=tags) as run:
         run.params(facts)
         run.datasets(list(data_inputs(files, card, params.dataset.name).values()))
-        names = ("kendall_tau", "kendall_tau_test", "regret", "regret_at_random")
-        run.metrics({name: getattr(agreement, name) for name in names})
-        run.metrics({name: getattr(agreement, name) for name in ("seconds_condensed", "seconds_full", "time_ratio")})
+        figures = ("kendall_tau", "kendall_tau_test", "regret", "regret_at_random")
+        clocks = ("seconds_condensed", "seconds_full", "time_ratio")
+        run.metrics({name: getattr(agreement, name) for name in (*figures, *clocks)})
         for one in result["shortlists"]:
             run.metrics({f"shortlist/{name}": one[name] for name in ("regret", "time_ratio")}, step=one["size"])
         for row in result["rows"]:
@@ -52,7 +53,7 @@ def track_selection(params: PipelineParams, files: Workspace, result: Mapping[st
 def _track_configuration(tracker: Tracker, parent: Run, row: Mapping[str, Any]) -> None:
     with tracker.run(row["configuration"], parent=parent) as run:
         run.params({"model": row["model"], **{f"config.{key}": value for key, value in row["settings"].items()}})
-        for side in ("condensed", "full"):
+        for side in (side for side in ("condensed", "full") if row[side]):
             run.metrics({f"{side}/{name}": row[side][key] for key, name in METRICS.items()})
-        failures = {f"{side}.failure": row[side]["failure"] for side in ("condensed", "full") if row[side]["failure"]}
-        run.tags(failures)
+            if failure := row[side]["failure"]:
+                run.tags({f"{side}.failure": failure})

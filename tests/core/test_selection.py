@@ -84,12 +84,27 @@ def test_a_shortlist_of_equals_keeps_their_order_and_nothing_reachable_is_no_reg
     assert (found.chosen, found.regret, found.time_ratio) == ("a", None, None)
 
 
-def test_sides_must_hold_the_same_configurations():
+def test_where_a_shortlist_alone_was_trained_on_full_data_what_needs_all_of_it_is_unknown():
+    condensed = side(a=(0.4, 0.1, 1), b=(0.3, 0.1, 1), c=(0.3, 0.1, 2), d=(0.1, 0.1, 1))
+    full = side(b=(0.6, 0.20, 20), a=(0.5, 0.21, 10))
+    found = rank_agreement(condensed, full)
+    assert (found.n_configurations, found.chosen, found.best) == (4, "a", "b")
+    assert (found.seconds_condensed, found.seconds_full) == (5, 30)
+    unknown = (found.kendall_tau, found.kendall_tau_test, found.regret, found.regret_at_random, found.time_ratio)
+    assert unknown == (None,) * 5
+    one, two = shortlists(condensed, full, sizes=(1, 2, 3))
+    assert ((one.chosen, one.seconds), (two.chosen, two.seconds)) == (("a", 15), ("b", 35))
+    assert (two.regret, two.time_ratio) == (None, None)
+
+
+def test_what_cannot_be_compared_is_refused():
     one, other = side(a=(0.1, 0.1, 1), b=(0.2, 0.1, 1)), side(a=(0.1, 0.1, 1))
-    with pytest.raises(DataError, match="'b' was trained on one side alone"):
-        rank_agreement(one, other)
+    with pytest.raises(DataError, match="'b' was trained on full data alone"):
+        rank_agreement(other, one)
     with pytest.raises(DataError, match="1 configurations were trained, a ranking needs 2"):
         rank_agreement(other, other)
+    with pytest.raises(DataError, match="nothing was trained on full data"):
+        rank_agreement(one, {})
 
 
 def test_a_grid_is_every_combination_of_each_models_values():

@@ -200,10 +200,21 @@ def test_killed_half_way_it_goes_on_and_ends_in_files_prefect_and_mlflow(project
     assert json.loads(dvc(project, "status", "--json", "condense")) == {}  # nothing of the pipeline was touched
 
 
+def test_with_a_shortlist_it_ends_with_what_to_take_and_trains_nothing_anew(project):
+    said = selection(project, "select.shortlist=2")
+    assert said.returncode == 0, said.stdout + said.stderr
+    result = json.loads((project / "results/selection.json").read_text())
+    assert [row["full"] is not None for row in result["rows"]].count(True) == 2
+    assert f"\n0 trained, {N_CONFIGURATIONS + 2} from earlier runs; MLflow run " in said.stdout
+    assert f"take        {result['best']}  (the best of 2 on full data, by valid: test NDCG@10 0." in said.stdout
+    assert "Kendall" not in said.stdout
+    assert re.search(r"^\[8/8\] .* on full ", said.stderr, flags=re.M)
+
+
 def test_it_says_in_one_line_what_is_wrong_before_anything_runs(project):
     said = selection(project, "select.seeds=1")
     assert said.returncode == 1
     assert said.stderr.splitlines()[-1].endswith(
-        "select.seeds is not a setting; did you mean 'seed'? valid names: experiment, grid, seed"
+        "select.seeds is not a setting; did you mean 'seed'? valid names: experiment, grid, seed, shortlist"
     )
     assert "Traceback" not in said.stderr

@@ -7,7 +7,7 @@ import pytest
 
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.options import RunOptions
-from dconrec_core.selection import Measured, rank_agreement, train_once
+from dconrec_core.selection import Measured, by_turns, rank_agreement, train_once
 from dconrec_core.types import Split
 from tasks import selection as module
 from tasks.params import CondenseParams, SelectParams
@@ -61,8 +61,12 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def select(params: SelectParams, files: Workspace, options: RunOptions) -> None:
     """What the flow does, without Prefect."""
     selection = Selection(params, files, options)
-    for training in selection.trainings:
-        selection.measure(training)
+    trainings = []
+    for trainings_of_round in selection.rounds():
+        for training in trainings_of_round:
+            selection.measure(training)
+        trainings += trainings_of_round
+    assert len(trainings) == selection.n_trainings
     selection.write()
 
 
@@ -93,8 +97,8 @@ def test_a_set_over_the_sources_users_is_measured_transductively(tmp_path, plant
 
 def test_real_users_of_such_a_set_are_folded_in_where_the_pipeline_does_so(tmp_path, planted_split: Split):
     set_ = Selection(PARAMS, prepared(tmp_path, planted_split, "random"), OPTIONS, fold_in=True)
-    one = set_.trainings[0]
-    assert (one.side.name, one.side.inductive, set_.trainings[1].side.inductive) == ("condensed", True, False)
+    one, other = next(set_.rounds())[:2]
+    assert (one.side.name, one.side.inductive, other.side.inductive) == ("condensed", True, False)
     expected = train_once(one.configuration, set_.condensed.interactions, planted_split, OPTIONS, inductive=True)
     assert set_.measure(one).valid == expected.valid
 
@@ -157,12 +161,48 @@ def test_the_table_and_the_page_say_what_the_result_says(files: Workspace):
     assert "://" not in page
 
 
+def test_a_shortlist_alone_is_trained_on_full_data_and_the_best_of_it_there_is_taken(files: Workspace, trained):
+    some = SelectParams(grid=GRID, shortlist=3)
+    select(some, files, OPTIONS)
+    result = json.loads(files.selection.read_text())
+    seen = {row["configuration"]: Measured(**row["condensed"]) for row in result["rows"]}
+    first = by_turns(seen)[:3]
+    assert {name.split()[0] for name in first} == {"bprmf", "ease", "ridge"}  # the best of each model
+    assert trained == [*(f"{name} on condensed" for name in NAMES), *(f"{name} on full" for name in first)]
+    full = {row["configuration"]: Measured(**row["full"]) for row in result["rows"] if row["full"]}
+    assert set(full) == set(first)
+    assert result["best"] == max(first, key=lambda name: full[name].valid)
+    assert (result["shortlist"], result["kendall_tau"], result["regret"], result["time_ratio"]) == (3, None, None, None)
+    assert agreement_of(result) == rank_agreement(seen, full)
+    (one,) = result["shortlists"]
+    assert (one["size"], one["chosen"], one["regret"]) == (3, result["best"], None)
+    table = pd.read_csv(files.selection_table)
+    assert table["full_ndcg@10"].notna().sum() == 3
+    page = files.selection_page.read_text()
+    assert f"{result['best']} (take this)" in page or f"{result['best']} (first) (take this)" in page
+    assert f"Of the first 3 by the set, trained on full data too, {result['best']} is the best there" in page
+    assert page.count("dot s-") == 2 * 3
+    assert 'id="shortlists"' not in page
+    assert Page(page).loads == ["data:,"]
+    trained.clear()
+    select(PARAMS, files, OPTIONS)  # later all: what is trained is kept
+    assert sorted(trained) == sorted(f"{name} on full" for name in NAMES if name not in first)
+
+
+def test_a_shortlist_longer_than_the_grid_is_refused(files: Workspace):
+    with pytest.raises(ConfigError, match=r"select\.shortlist is 6, select\.grid holds 5 configurations; give at most"):
+        Selection(SelectParams(grid=GRID, shortlist=6), files, OPTIONS)
+    select(SelectParams(grid=GRID, shortlist=5), files, OPTIONS)
+    assert json.loads(files.selection.read_text())["regret"] is not None  # that is all of them
+
+
 def test_a_page_escapes_names_and_copes_with_what_is_not_defined():
     seen = {"valid": 0.0, "test": 0.0, "recall": 0.0, "seconds": 0.0, "best_epoch": 0, "failure": "<b>nan</b>"}
     row = {"model": "ease", "settings": {}, "condensed": seen, "full": seen}
     result = {
         **{"dataset": "<i>toy</i>", "condenser": "random", "ratio": 0.1, "inductive": False, "condensed_sha256": "ab"},
         **{"n_condensed": 10, "n_full": 100, "seed": 0, "device": "cpu", "threads": 1, "n_configurations": 2},
+        "shortlist": None,
         **{"kendall_tau": None, "kendall_tau_test": None, "regret": None, "regret_at_random": None},
         **{"chosen": "a", "best": "b", "seconds_condensed": 0.0, "seconds_full": 0.0, "time_ratio": None},
         "rows": [row | {"configuration": name} for name in "ab"],

@@ -113,6 +113,13 @@ PLANS = (
          STRONG, seeds=(0,)),
     Plan("ml-1m", (0.001, 0.002, 0.02), ("synthetic-users", "random-users"), _models("ml-1m", "bprmf"), STRONG,
          seeds=(0,)),
+    Plan("ml-100k", (0.25,), ("synthetic-users", "random-users"), _models("ml-100k", "bprmf"), STRONG, seeds=(0,)),
+    Plan("ml-1m", (0.1, 0.25), ("synthetic-users",), _models("ml-1m", "bprmf"), STRONG, seeds=(0,)),
+    Plan("ml-1m", (0.01, 0.05, 0.1, 0.25), ("random-users",), _models("ml-1m", "bprmf"), STRONG, seeds=(0,)),
+    Plan("ciao", (0.001, 0.002, 0.01, 0.02, 0.1), ("synthetic-users", "random-users"), _models("ciao", "bprmf"),
+         FEW_USERS, seeds=(0,)),
+    Plan("gowalla", (0.001, 0.002, 0.01, 0.02, 0.1, 0.25), ("synthetic-users",), _models("gowalla", "bprmf"), WIDE,
+         trials=1, seeds=(0,)),
 )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ class Trained(Problem):
 
 
 def movielens(data: Path, seed: int, margin: float) -> Problem:
-    """A quarter of MovieLens-100K, the pool of the quality benchmark; one inner epoch in place of three."""
+    """A quarter of MovieLens-100K, from a pool like the quality benchmark's; one inner epoch in place of three."""
     split = load_split("ml-100k", data, seed)
     pool = Source(split, seed, TEACHING).pool
     search = Search(pool, TAIL_THRESHOLD, Budget.from_ratio(RATIO, split.train))

@@ -59,6 +59,7 @@ QUALITY = (
     Block((0.05, 0.1), ("dconrec",), datasets=("ml-1m",)),
     Block((0.05, 0.1, 0.25), (*RIVALS, *BASELINES), ("bprmf", "lightgcn")),
     Block(RATIOS, ("dconrec", *RIVALS, *BASELINES), ("bprmf",)),
+    Block((0.001, 0.002), ("dconrec", "random", "teacher-top"), ("bprmf",), (0,), datasets=("ml-100k",)),
 )
 """quality.json: one teacher for every condenser, so that all choose from the same pool."""
 TEACHERS = {"ciao": Component(name="graph-filter")}

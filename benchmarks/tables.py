@@ -23,7 +23,7 @@ def quality(dataset: str = "ml-100k", ratio: float = 0.25, shown: Sequence[str] 
     rows = [row for row in rows if row["downstream_model"] in shown]
     models = [model for model in shown if model in _distinct(rows, "downstream_model")]
     if not rows:
-        return _none_yet("quality.json", "make bench-quality")
+        return _none_yet("quality.json", "make paper-table")
     heads = [f"{_title(model)} {what}" for model in models for what in ("NDCG@10", "Recall@20")]
     lines = [["full data", "100 %", *(cell for model in models for cell in _full(_only(rows, model)))]]
     by_condenser = {name: [row for row in rows if row["condenser"] == name] for name in _distinct(rows, "condenser")}
@@ -38,7 +38,7 @@ def quality(dataset: str = "ml-100k", ratio: float = 0.25, shown: Sequence[str] 
         lines.append([f"`{condenser}`", f"{100 * share:.3g} %", *cells])
     n_seeds = _span(len(_distinct(mine, "seed")) for mine in by_condenser.values())
     how = f"mean ± standard deviation over {n_seeds} seeds, in brackets the share of full"
-    note = f"{dataset}, test, {how} (`make bench-quality`)."
+    note = f"{dataset}, test, {how} (`make paper-table`)."
     return f"{_markdown(['trained on', 'interactions', *heads], lines)}\n\n{note}"
 
 
@@ -85,7 +85,7 @@ def inductive() -> str:
     lines.sort(key=lambda line: (line[0], float(line[1].split()[0])))
     heads = ["dataset", "ratio", "condenser", "inductive", "seeds", *map(_title, models)]
     how = "NDCG@10 / Recall@20 in % of the same model tuned on full data, test, mean over seeds"
-    return f"{_markdown(heads, lines)}\n\n{how} (`make bench-quality`)."
+    return f"{_markdown(heads, lines)}\n\n{how} (`make bench-quality`, `make paper-table`)."
 
 
 def curves() -> str:
@@ -97,10 +97,12 @@ def curves() -> str:
     for dataset, condenser in sorted(dict.fromkeys((row["dataset"], row["condenser"]) for row in rows)):
         mine = [row for row in rows if (row["dataset"], row["condenser"]) == (dataset, condenser)]
         cells = [[row["quality"] for row in mine if row["ratio"] == ratio] for ratio in ratios]
-        lines.append([dataset, f"`{condenser}`", *(f"{100 * fmean(cell):.1f}" if cell else "–" for cell in cells)])
-    heads = ["dataset", "condenser", *(f"{100 * ratio:g} %" for ratio in ratios)]
+        inductive = "yes" if mine[0]["inductive"] else "no"
+        shares = (f"{100 * fmean(cell):.1f}" if cell else "–" for cell in cells)
+        lines.append([dataset, f"`{condenser}`", inductive, *shares])
+    heads = ["dataset", "condenser", "inductive", *(f"{100 * ratio:g} %" for ratio in ratios)]
     how = "NDCG@10 of BPRMF in % of BPRMF tuned on full data, test, mean over the seeds measured"
-    return f"{_markdown(heads, lines)}\n\n{how} (`make bench-quality`)."
+    return f"{_markdown(heads, lines)}\n\n{how} (`make bench-quality`, `make paper-table`)."
 
 
 def ablation() -> str:
@@ -268,7 +270,8 @@ def selection() -> str:
     counts = " or ".join(map(str, _distinct(rows, "n_configurations")))
     note = (
         f"{counts} configurations, one thread; τ of one model, of two: over the pairs of configurations of one model, "
-        "of two models, alone; time: full data over condensed set (`make bench-select`)."
+        "of two models, alone; time: full data over condensed set, and beside a shortlist over set and shortlist "
+        "together (`make bench-select`)."
     )
     return f"{_markdown(heads, lines)}\n\n{note}"
 

@@ -17,6 +17,7 @@ from benchmarks.references import as_trained
 from benchmarks.results import Results, Row
 from benchmarks.timed_training import TimedTraining, timed_training
 from dconrec_core.comparison import train_and_measure
+from dconrec_core.errors import ConfigError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.options import RunOptions
 from tasks.comparison import Cell, Comparison
@@ -69,13 +70,19 @@ def _median(seconds: Sequence[float | None]) -> float | None:
 
 
 def cell_of(experiment: Experiment, model: str, seed: int) -> Cell:
-    """The cell of ``make paper-table`` that is timed."""
-    wanted = (DATASET, RATIO, CONDENSER, model, seed)
-    return next(
-        cell
+    """The cell of ``make paper-table`` that is timed.
+
+    Raises:
+        ConfigError: It has none under that seed.
+    """
+    mine = {
+        cell.seed: cell
         for cell in experiment.quality
-        if (cell.dataset, cell.ratio, cell.condenser, cell.model, cell.seed) == wanted
-    )
+        if (cell.dataset, cell.ratio, cell.condenser, cell.model) == (DATASET, RATIO, CONDENSER, model)
+    }
+    if seed not in mine:
+        raise ConfigError(f"--seed is {seed}; {model} has the seeds {', '.join(map(str, sorted(mine)))}")
+    return mine[seed]
 
 
 def line(row: Row) -> str:
@@ -97,11 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)  # seconds are those of one core, on either side
     experiment, results = Experiment.full(), Results.named("training_time", COMMAND)
     comparison = experiment.comparison(options.data)
-    for model in options.model or MODELS:
-        for seed in options.seed or SEEDS:
-            cell = cell_of(experiment, model, seed)
-            case = {**cell.case, "repetitions": REPETITIONS, "share": SHARE}
-            print(line(results.row(case, partial(measure, comparison, cell, REPETITIONS))), flush=True)
+    cells = [cell_of(experiment, model, seed) for model in options.model or MODELS for seed in options.seed or SEEDS]
+    for cell in cells:
+        case = {**cell.case, "repetitions": REPETITIONS, "share": SHARE}
+        print(line(results.row(case, partial(measure, comparison, cell, REPETITIONS))), flush=True)
 
 
 if __name__ == "__main__":

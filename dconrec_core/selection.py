@@ -104,7 +104,7 @@ class Agreement:
             the latter. Negative where the choice does better on test; None where the latter is 0.
         regret_at_random: Its mean over all configurations: the regret of a choice by lot.
         chosen: The best on valid on the condensed side; of equals the first.
-        best: The best on valid on full data, of those trained there; of equals the first.
+        best: The best on valid on full data, of those trained there; of equals the first of the shortlist.
         seconds_condensed: Wall time of all trainings on the condensed side.
         seconds_full: Wall time of all trainings on full data.
         time_ratio: The latter over the former.
@@ -190,7 +190,7 @@ def rank_agreement(condensed: Mapping[str, Measured], full: Mapping[str, Measure
         raise DataError(f"{len(condensed)} configurations were trained, a ranking needs 2")
     if not full:
         raise DataError("nothing was trained on full data; a choice needs 1")
-    best = max((name for name in condensed if name in full), key=lambda name: full[name].valid)
+    best = _best(full, by_turns(condensed))
     seconds = [sum(one.seconds for one in side.values()) for side in (condensed, full)]
     found = Agreement(
         n_configurations=len(condensed),
@@ -228,12 +228,12 @@ def shortlists(
         sizes: How long; those of more than there are, or were trained on full data, are left out.
     """
     ranking, all_known = by_turns(condensed), len(full) == len(condensed)
-    reachable = full[max(full, key=lambda name: full[name].valid)].test
+    reachable = full[_best(full, ranking)].test
     all_condensed, all_full = (sum(one.seconds for one in side.values()) for side in (condensed, full))
     found = []
     for size in (size for size in sizes if size <= len(full)):
         first = ranking[:size]
-        chosen = max((name for name in full if name in first), key=lambda name: full[name].valid)
+        chosen = _best(full, first)
         seconds = all_condensed + sum(full[name].seconds for name in first)
         regret = _shortfall(full[chosen].test, reachable) if all_known else None
         found.append(Shortlist(size, chosen, regret, seconds, all_full / seconds if seconds and all_known else None))
@@ -243,8 +243,8 @@ def shortlists(
 def by_turns(condensed: Mapping[str, Measured]) -> list[str]:
     """Names of configurations in the order of a shortlist: the best of each model, then the second of each, and so on.
 
-    In a turn the better ones come first. A condensed set favours some models over others more than settings of one
-    model, and near equals of one model say the same twice (docs/selection.md).
+    In a turn the better ones come first, and trainings that failed last of all. A condensed set favours some models
+    over others more than settings of one model, and near equals of one model say the same twice (docs/selection.md).
 
     Args:
         condensed: What each showed on the condensed side, by name.
@@ -255,7 +255,13 @@ def by_turns(condensed: Mapping[str, Measured]) -> list[str]:
     for name in ranking:
         turn[name] = met[model_of(name)]
         met[model_of(name)] += 1
-    return sorted(ranking, key=lambda name: turn[name])  # stable: within a turn the better ones first
+    # Stable: within a turn the better ones stay first.
+    return sorted(ranking, key=lambda name: (condensed[name].failure != "", turn[name]))
+
+
+def _best(full: Mapping[str, Measured], names: Sequence[str]) -> str:
+    """The best on valid on full data, of those of ``names`` that were trained there; of equals the first."""
+    return max((name for name in names if name in full), key=lambda name: full[name].valid)
 
 
 def model_of(name: str) -> str:

@@ -53,8 +53,8 @@ class History:
         rows: One a look at valid (one an epoch without it): ``epoch``, ``loss`` and, where measured, ``valid_ndcg@10``.
         best_epoch: The epoch whose weights were kept.
         best_valid: Its validation NDCG@10; NaN without a validation task.
-        seconds_to_best: Wall time until that epoch had been validated.
-        seconds: Wall time of the whole training, without the time between an interruption and the next start.
+        seconds_to_best: Wall time from the beginning of the fit until that epoch had been validated.
+        seconds: Wall time of the whole fit, without the time between an interruption and the next start.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -65,7 +65,12 @@ class History:
 
 
 def run_epochs(
-    name: str, config: "EpochConfig", trainer: Trainer, valid: RankingTask | None, options: RunOptions
+    name: str,
+    config: "EpochConfig",
+    trainer: Trainer,
+    valid: RankingTask | None,
+    options: RunOptions,
+    begun: float | None = None,
 ) -> History:
     """Train until the validation NDCG@10 has not improved for ``config.patience`` epochs and keep the best weights.
 
@@ -78,6 +83,8 @@ def run_epochs(
         trainer: What is trained.
         valid: The validation task; without one the last epoch is kept.
         options: Label and listener of the progress, folder of checkpoints.
+        begun: When the fit began, by ``time.perf_counter``: making the trainer (graph, spectral start) is a part of its
+            seconds. Now by default.
 
     Raises:
         TrainingError: A loss is not finite.
@@ -86,13 +93,14 @@ def run_epochs(
     if valid is not None:
         valid.check(trainer.train)
     history, best, clock = History(), None, time.perf_counter
+    begun = clock() if begun is None else begun
     checkpoint = Checkpoint.of(options, name, config, trainer.train, valid)
     first, last_loss = 1, math.nan
     passes = passes_of(config, len(trainer.train))
     if saved := checkpoint.load():
         trainer.resume(saved.state)
         history, best, first = History(**saved.history), saved.best, saved.epoch + 1
-    started = clock() - history.seconds
+    started = begun - history.seconds
     for number in range(first, config.epochs + 1):
         loss = sum(trainer.epoch() for _ in range(passes)) / passes
         if not math.isfinite(loss):

@@ -81,7 +81,7 @@ def publish_selection(rows: Sequence[Mapping[str, str]], files: Workspace) -> No
     create_table_artifact(
         table=[dict(row) for row in rows],
         key="selection",
-        description="NDCG@10 of each configuration, trained on the condensed set and on full data",
+        description="NDCG@10 of each configuration, trained on the condensed set and, all or a shortlist, on full data",
     )
     create_link_artifact(link=files.selection_page.resolve().as_uri(), link_text="selection.html", key="selection-page")
 

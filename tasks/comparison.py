@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from dconrec_core.comparison import Trained, train_and_measure
 from dconrec_core.condensation import CONDENSERS, usual_settings
 from dconrec_core.condensation.augment import build_pool
+from dconrec_core.errors import DataError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.options import EpochEvent, RunOptions
@@ -230,7 +231,17 @@ def as_trained(row: Row) -> Trained:
 
 
 def beside_full(metrics: Mapping[str, float], full: Mapping[str, float]) -> Row:
-    """Figures of a model on a set beside those of the same model on full data, and their shares of them."""
+    """Figures of a model on a set beside those of the same model on full data, and their shares of them.
+
+    Raises:
+        DataError: Full data's are 0.
+    """
+    for name in ("ndcg@10", "recall@20"):
+        if not full[name]:
+            raise DataError(
+                f"trained on full data, the model has a test {name} of 0: there is nothing to compare with; bring more "
+                "data, or name another model"
+            )
     return {
         "ndcg@10": metrics["ndcg@10"],
         "recall@20": metrics["recall@20"],

@@ -128,7 +128,7 @@ class SelectParams(Config):
 
     grid: dict[str, dict[str, list[Any]]] | None = None
     """Model → setting → values, all combinations of which are trained; None for ``dconrec_core.selection.GRID``."""
-    shortlist: int | None = Field(None, ge=1)
+    shortlist: Annotated[int, Field(ge=1, strict=True)] | None = None
     """How many of the condensed side's first are trained on full data, too; the best there is what to take. None
     for all, which tells what a choice on the condensed set is worth."""
     seed: int = Field(0, ge=0)

@@ -78,7 +78,8 @@ class Selection:
 
     def __init__(self, params: SelectParams, files: Workspace, options: RunOptions, fold_in: bool = False) -> None:
         self.files, self.options = files, replace(options, seed=params.seed)
-        self.configurations, self.shortlist = wanted_configurations(params), params.shortlist
+        self.configurations = wanted_configurations(params)
+        self.shortlist = params.shortlist if params.shortlist != len(self.configurations) else None  # that is all
         if not files.condensed.is_dir():
             raise DataError(f"{files.condensed} does not exist; {PIPELINE_FIRST}")
         self.split, self.card = read_split(files.split), read_card(files.condensed)
@@ -124,9 +125,18 @@ class Selection:
         return measured
 
     def result(self) -> dict[str, Any]:
-        """Everything that ``selection.json`` holds; all trainings must be finished."""
+        """Everything that ``selection.json`` holds; all trainings must be finished.
+
+        Raises:
+            DataError: Every training of the shortlist failed on full data.
+        """
         condensed = self._seen(self.configurations, self.sides[0])
         full = self._seen(self._of_full_data(), self.sides[1])
+        if self.shortlist is not None and all(one.failure for one in full.values()):
+            raise DataError(
+                f"select.shortlist is {self.shortlist}, and nothing of it could be trained on full data "
+                f"({next(iter(full.values())).failure}); make it longer, or take that model out of select.grid"
+            )
         sizes = SHORTLISTS if self.shortlist is None else (self.shortlist,)
         return {
             "dataset": self.card.dataset,

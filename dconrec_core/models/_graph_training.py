@@ -1,5 +1,6 @@
 """What graph models share: epochs over triplets of node ids in torch, the BPR loss, and ``fit``."""
 
+import time
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Protocol
 
@@ -43,8 +44,9 @@ class GraphModel(FactorScores, ABC):
 
     def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
         """See ``Recommender.fit``."""
+        begun = time.perf_counter()
         trainer = self.trainer(train, numpy_rng(options.seed, self.name), resolve_device(options.device))
-        history = run_epochs(self.name, self.config, trainer, valid, options)
+        history = run_epochs(self.name, self.config, trainer, valid, options, begun)
         users, items = (np.ascontiguousarray(table) for table in trainer.factors())
         self.keep(users, items, train, valid, history)
         return history

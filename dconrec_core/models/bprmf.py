@@ -1,5 +1,6 @@
 """BPRMF: matrix factorisation trained on the pairwise BPR loss (Rendle et al., UAI 2009, arXiv:1205.2618)."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -174,11 +175,11 @@ class BPRMF(FactorScores):
 
     def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
         """See ``Recommender.fit``."""
-        rng, device = numpy_rng(options.seed, "bprmf"), resolve_device(options.device)
+        begun, rng, device = time.perf_counter(), numpy_rng(options.seed, "bprmf"), resolve_device(options.device)
         trainer = (
             Factors(train, self.config, rng) if device.type == "cpu" else TorchFactors(train, self.config, rng, device)
         )
-        history = run_epochs("bprmf", self.config, trainer, valid, options)
+        history = run_epochs("bprmf", self.config, trainer, valid, options, begun)
         weights = trainer.weights()
         self.keep(weights["users"], weights["items"], train, valid, history)
         return history

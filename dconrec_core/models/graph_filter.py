@@ -110,7 +110,7 @@ class GraphFilter:
         """Factorise once and keep the best weights on valid; see ``Recommender.fit``. One row of the history a choice.
 
         With many users valid means ``USERS_TO_CHOOSE_BY`` of them, the same whatever the settings, so that trials of a
-        search are compared on the same users.
+        search are compared on the same users; beside other models, which are measured on all, that is an estimate.
         """
         started, history, config = time.perf_counter(), History(), self.config
         resolve_device(options.device)

@@ -1,6 +1,7 @@
 """MultVAE: a variational autoencoder of users' histories (Liang et al., WWW 2018, arXiv:1802.05814). Inductive."""
 
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -190,9 +191,9 @@ class MultVAE:
 
     def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
         """See ``Recommender.fit``."""
-        rng, device = numpy_rng(options.seed, "multvae"), resolve_device(options.device)
+        begun, rng, device = time.perf_counter(), numpy_rng(options.seed, "multvae"), resolve_device(options.device)
         trainer = Autoencoder(train, self.config, rng, device)
-        history = run_epochs("multvae", self.config, trainer, valid, options)
+        history = run_epochs("multvae", self.config, trainer, valid, options, begun)
         self.history = trainer.history
         self.network = {name: torch.from_numpy(value) for name, value in trainer.weights().items()}
         return history

@@ -6,6 +6,7 @@ from benchmarks import training_time
 from benchmarks.datasets import load_split
 from benchmarks.timed_training import TimedTraining, timed_training
 from dconrec_core.comparison import warm_up
+from dconrec_core.errors import ConfigError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.options import RunOptions
 from dconrec_core.training import History
@@ -51,3 +52,5 @@ def test_every_model_of_the_paper_has_a_cell():
     cells = [training_time.cell_of(experiment, model, seed) for model in training_time.MODELS for seed in (0, 2)]
     assert {cell.condenser for cell in cells} == {"dconrec"}
     assert not any(cell.fold_in for cell in cells)
+    with pytest.raises(ConfigError, match="--seed is 7; ngcf has the seeds 0, 1, 2"):
+        training_time.cell_of(experiment, "ngcf", 7)

@@ -1,5 +1,7 @@
 """Two rankings of the same configurations, by hand; and what one training shows."""
 
+from dataclasses import replace
+
 import pytest
 
 from dconrec_core.comparison import train_and_measure, warm_up
@@ -8,7 +10,16 @@ from dconrec_core.errors import ConfigError, DataError, TrainingError
 from dconrec_core.models import MODELS
 from dconrec_core.models.bprmf import BPRMF
 from dconrec_core.options import RunOptions
-from dconrec_core.selection import GRID, Configuration, Measured, configurations, rank_agreement, shortlists, train_once
+from dconrec_core.selection import (
+    GRID,
+    Configuration,
+    Measured,
+    by_turns,
+    configurations,
+    rank_agreement,
+    shortlists,
+    train_once,
+)
 from dconrec_core.types import Budget, CandidatePool, Split
 
 QUICK = {"embedding_size": 4, "epochs": 10}
@@ -76,6 +87,15 @@ def test_in_a_shortlist_the_models_take_turns():
     full = side(**{name: (1 - valid, valid, 1) for name, valid in ranked.items()})  # the later, the better on full data
     chosen = [found.chosen for found in shortlists(condensed, full, sizes=range(1, 6))]
     assert chosen == ["bprmf a", "ease a", "ease a", "ease b", "ease b"]  # order: a a b b c
+
+
+def test_trainings_that_failed_stand_last_in_a_shortlist_and_of_equals_the_first_is_best():
+    condensed = side(**{"bprmf a": (0.3, 0, 1), "bprmf b": (0.2, 0, 1), "ridge a": (0.0, 0, 1)})
+    condensed["ridge a"] = replace(condensed["ridge a"], failure="too large")
+    assert by_turns(condensed) == ["bprmf a", "bprmf b", "ridge a"]
+    full = side(**{"bprmf b": (0.2, 0.1, 1), "bprmf a": (0.2, 0.3, 1)})
+    (_, two) = shortlists(condensed, full, sizes=(1, 2))
+    assert two.chosen == rank_agreement(condensed, full).best == "bprmf a"
 
 
 def test_a_shortlist_of_equals_keeps_their_order_and_nothing_reachable_is_no_regret():

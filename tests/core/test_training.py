@@ -2,6 +2,7 @@
 
 import gc
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,12 @@ def test_loss_that_is_not_finite_stops_with_all_there_is_to_know(bad: float) -> 
     message = r"mine: the loss is (nan|inf) in epoch 3 \(learning_rate 0.1; last finite loss 0.25\); lower the learning"
     with pytest.raises(TrainingError, match=message):
         follow(iter([0.5, 0.25, bad]), {}, epochs=10)
+
+
+def test_seconds_hold_what_was_done_before_the_first_epoch() -> None:
+    begun = time.perf_counter() - 100
+    history = run_epochs("counting", Steps(epochs=2), Counting(constant(), {}), VALID, RunOptions(), begun)
+    assert 100 < history.seconds_to_best <= history.seconds < 110
 
 
 def test_loss_that_never_was_finite_says_so() -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from dconrec_core.errors import DataError
 from dconrec_core.splitting import random_split
 from flows.env import ROOT
 from flows.params import read_params
@@ -31,6 +32,11 @@ def compare(tmp_path, planted_split):
     everything = planted_split.train
     references = References(lambda apart: Results(tmp_path / "full.json", "test", apart))
     return Comparison(lambda name, seed: random_split(everything, 0.1, 0.1, seed), references)
+
+
+def test_full_data_that_find_nothing_are_nothing_to_compare_with():
+    with pytest.raises(DataError, match="a test recall@20 of 0: there is nothing to compare with; bring more data"):
+        comparison.beside_full({"ndcg@10": 0.1, "recall@20": 0.1}, {"ndcg@10": 0.1, "recall@20": 0.0})
 
 
 def test_what_is_asked_for_by_many_at_once_is_made_once():

@@ -194,7 +194,22 @@ def test_a_shortlist_longer_than_the_grid_is_refused(files: Workspace):
     with pytest.raises(ConfigError, match=r"select\.shortlist is 6, select\.grid holds 5 configurations; give at most"):
         Selection(SelectParams(grid=GRID, shortlist=6), files, OPTIONS)
     select(SelectParams(grid=GRID, shortlist=5), files, OPTIONS)
-    assert json.loads(files.selection.read_text())["regret"] is not None  # that is all of them
+    result = json.loads(files.selection.read_text())
+    assert result["shortlist"] is None  # that is all of them
+    assert result["regret"] is not None
+
+
+def test_a_shortlist_of_which_nothing_can_be_trained_on_full_data_recommends_nothing(files: Workspace, monkeypatch):
+    def fail_on_full(configuration, train, split, options, inductive):
+        on_full = options.label.endswith("on full")
+        return Measured(0.0, 0.0, 0.0, 0.1, failure="too many items") if on_full else Measured(0.2, 0.2, 0.2, 0.1)
+
+    monkeypatch.setattr(module, "train_once", fail_on_full)
+    with pytest.raises(
+        DataError, match=r"nothing of it could be trained on full data \(too many items\); make it longer"
+    ):
+        select(SelectParams(grid=GRID, shortlist=2), files, OPTIONS)
+    assert not files.selection.exists()
 
 
 def test_a_page_escapes_names_and_copes_with_what_is_not_defined():

@@ -1,5 +1,6 @@
 """A comparison in MLflow: one run for the whole, one nested run a cell, with the columns a person compares by."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -54,7 +55,8 @@ def track_comparison(
     Raises:
         TrackingError: MLflow does not answer.
     """
-    tracker = Tracker.open(experiment, home)
+    told = json.dumps([name, asked, list(rows)], sort_keys=True, default=str)
+    tracker = Tracker.open(experiment, home, hashlib.sha256(told.encode()).hexdigest())
     with tracker.run(name, tags={"kind": "comparison"}) as run:
         run.params(asked)
         run.metrics({"cells": len(rows), **_means(rows)})

@@ -1,5 +1,6 @@
 """A selection in MLflow: one run for the whole, one nested run a configuration with both sides' metrics."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,8 @@ def track_selection(params: PipelineParams, files: Workspace, result: Mapping[st
     Raises:
         TrackingError: MLflow does not answer.
     """
-    tracker = Tracker.open(params.select.experiment, files.root / "mlflow")
+    identity = hashlib.sha256(files.selection.read_bytes()).hexdigest()  # tried again, it leaves nothing twice
+    tracker = Tracker.open(params.select.experiment, files.root / "mlflow", identity)
     agreement, card = agreement_of(result), read_card(files.condensed).model_dump()
     names = ("dataset", "condenser", "ratio", "inductive", "seed", "n_configurations")
     facts = {**{name: result[name] for name in names}, "shortlist": result["shortlist"] or "all"}

@@ -95,7 +95,8 @@ class Tracker:
             )
         tracker = cls(uri, client, experiment_id)
         if identity is not None:
-            tracker.attempt = Attempt.begin(place, f"{identity} {uri} {experiment_id}")
+            note = place / f"attempt-{experiment_id}.json"
+            tracker.attempt = Attempt.begin(note, f"{identity} {uri} {experiment_id}")
             tracker._begun = tracker._runs_of(tracker.attempt)
         return tracker
 

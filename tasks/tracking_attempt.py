@@ -13,7 +13,6 @@ from pathlib import Path
 from dconrec_core.atomic import write_json
 
 TAG = "dconrec.attempt"
-NOTE = "attempt.json"
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,13 @@ class Attempt:
     resumed: bool
 
     @classmethod
-    def begin(cls, home: Path, identity: str) -> "Attempt":
+    def begin(cls, note: Path, identity: str) -> "Attempt":
         """The last attempt, if it was to tell the same; else a new one, noted before anything is sent.
 
         Args:
-            home: Folder for the note.
+            note: The file that says so; one an experiment, so that none overwrites another's.
             identity: Equal for equal content and store.
         """
-        note = home / NOTE
         if (found := _read(note)).get("identity") == identity and found.get("id"):
             return cls(found["id"], resumed=True)
         attempt = cls(uuid.uuid4().hex, resumed=False)

@@ -6,6 +6,7 @@ import pytest
 
 from dconrec_core.atomic import write_text
 from tasks import register as module
+from tasks.comparison_tracking import FACTS, MAIN, PARAMS, track_comparison
 from tasks.tracking import Run, Tracker
 from tasks.tracking_attempt import Attempt
 from tasks.tracking_store import SQLITE, StoreError, make_store
@@ -14,15 +15,15 @@ from tests.tasks.test_register import params
 
 
 def test_the_same_content_goes_on_and_other_content_begins_anew(tmp_path: Path):
-    first = Attempt.begin(tmp_path, "content")
+    first = Attempt.begin(tmp_path / "attempt.json", "content")
     assert not first.resumed
-    assert Attempt.begin(tmp_path, "content") == Attempt(first.id, resumed=True)
-    other = Attempt.begin(tmp_path, "other")
+    assert Attempt.begin(tmp_path / "attempt.json", "content") == Attempt(first.id, resumed=True)
+    other = Attempt.begin(tmp_path / "attempt.json", "other")
     assert not other.resumed
     assert other.id != first.id
     for cut in ("", "[1]", '{"identity": "other"}'):
         (tmp_path / "attempt.json").write_text(cut)
-        assert not Attempt.begin(tmp_path, "other").resumed
+        assert not Attempt.begin(tmp_path / "attempt.json", "other").resumed
 
 
 class CutOff(BaseException):
@@ -65,6 +66,32 @@ def test_what_is_cut_off_anywhere_is_told_once(tmp_path: Path, monkeypatch: pyte
             steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
             assert len(set(steps)) == len(steps), name
     assert [version.version for version in client.search_model_versions("name = 'toy-condensed'")] in ([1], ["1"])
+
+
+@pytest.mark.slow
+def test_a_comparison_that_is_cut_off_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{SQLITE}{tmp_path / 'mlflow.db'}")
+    row = {**dict.fromkeys((*PARAMS, *FACTS), "x"), **dict.fromkeys(MAIN, 0.5), "ratio": 0.1}
+    rows = [{**row, "seed": seed, "ndcg@10": 0.1 * seed} for seed in range(3)]
+    flush, left = Run.flush, iter(range(2))  # the second cell's is refused
+
+    def some(run: Run) -> None:
+        if next(left, None) is None:
+            raise CutOff
+        flush(run)
+
+    monkeypatch.setattr(Run, "flush", some)
+    with pytest.raises(CutOff):
+        track_comparison("compared", "all", {"seeds": 3}, rows, tmp_path)
+    monkeypatch.setattr(Run, "flush", flush)
+    tracked = track_comparison("compared", "all", {"seeds": 3}, rows, tmp_path)
+    client = Tracker.open("compared", tmp_path).client
+    runs = client.search_runs([tracked.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == 1 + 3
+    assert {run.info.run_id for run in runs} == {tracked.run_id, *tracked.cells}
+    again = track_comparison("compared", "all", {"seeds": 3}, [*rows, {**rows[0], "seed": 3}], tmp_path)
+    assert again.run_id != tracked.run_id  # another comparison
 
 
 @pytest.mark.slow

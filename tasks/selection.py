@@ -176,8 +176,8 @@ class Selection:
         """Those that are trained on full data; a shortlist in its order, once the condensed side is over."""
         if self.shortlist is None:
             return self.configurations
-        first = by_turns(self._seen(self.configurations, self.sides[0]))[: self.shortlist]
-        return sorted((one for one in self.configurations if one.name in first), key=lambda one: first.index(one.name))
+        by_name = {one.name: one for one in self.configurations}
+        return [by_name[name] for name in by_turns(self._seen(self.configurations, self.sides[0]))[: self.shortlist]]
 
     def _seen(self, configurations: list[Configuration], side: Side) -> dict[str, Measured]:
         """What each showed, by name."""

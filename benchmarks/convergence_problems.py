@@ -131,6 +131,6 @@ SETTINGS = (
     Setting("ml-100k", movielens, SECANT, 100, 64, (0, 1, 2)),
     Setting("ml-100k", movielens, SECANT, 100, 16, (0,), estimators=ESTIMATORS[-1:]),
     Setting("ml-100k", movielens, SECANT, 100, 256, (0,), estimators=ESTIMATORS[-1:]),
-    Setting("ml-100k", movielens, SECANT, 100, 1024, (0, 1, 2), estimators=ESTIMATORS[-1:]),
+    Setting("ml-100k", movielens, SECANT, 100, 1024, (0, 1), estimators=ESTIMATORS[-1:]),
 )
 """The last three tell what the number of masks does."""

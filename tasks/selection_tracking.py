@@ -1,10 +1,10 @@
 """A selection in MLflow: one run for the whole, one nested run a configuration with both sides' metrics."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from dconrec_core.condensation.dataset import read_card
+from dconrec_core.data.download import file_sha256
 from tasks.naming import run_name
 from tasks.params import PipelineParams
 from tasks.selection import agreement_of
@@ -26,7 +26,7 @@ def track_selection(params: PipelineParams, files: Workspace, result: Mapping[st
     Raises:
         TrackingError: MLflow does not answer.
     """
-    identity = hashlib.sha256(files.selection.read_bytes()).hexdigest()  # tried again, it leaves nothing twice
+    identity = file_sha256(files.selection)  # tried again, it leaves nothing twice
     tracker = Tracker.open(params.select.experiment, files.root / "mlflow", identity)
     agreement, card = agreement_of(result), read_card(files.condensed).model_dump()
     names = ("dataset", "condenser", "ratio", "inductive", "seed", "n_configurations")

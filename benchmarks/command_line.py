@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.processes import WorkerError
 from dconrec_core.errors import DConRecError
 
 
@@ -19,5 +20,5 @@ def run_main(main: Callable[[], None]) -> None:
     """``main``; what it cannot do ends in one line and not in a traceback."""
     try:
         main()
-    except (DConRecError, OSError) as error:
+    except (DConRecError, WorkerError, OSError) as error:
         sys.exit(f"error: {error}")

@@ -59,23 +59,29 @@ def at_random(bench: Bench, driver: str, seed: int, kills: int, longest: float) 
 
 def one_life(life: Life, driver: str, plan: Sequence[tuple[str, Kill]]) -> Row:
     """Kill as planned, look at what is visible after each, let a last restart finish, and compare."""
-    missed, faults = 0, []
+    missed, died, faults = 0, 0, []
     for stage, kill in plan:
         done = life.run(driver, kill)
         if done.killed:
             # DVC rewrites its lock file in place, so that may be cut off; the next start puts it right.
-            faults += [f"{stage}: {fault}" for fault in life.visible_faults(lockfile=False)]
-        elif done.status:
-            faults.append(f"{stage}: ended with {done.status}: {done.last}")
+            found = life.visible_faults(lockfile=False)
         else:
-            missed += 1  # it was done before the time came
+            found = [f"ended with {done.status}: {done.last}"] if done.status else []
+            missed += not done.status  # it was done before the time came
+        died += bool(found)
+        faults += [f"{stage}: {fault}" if stage else fault for fault in found]
     done = life.run(driver)
     at_end = [f"the restart ended with {done.status}: {done.last}"] if done.status else life.end_faults()
     tried = len(plan) - missed
-    survived = 0 if at_end else tried - len({fault.split(":")[0] for fault in faults})
+    survived = 0 if at_end else tried - died
     if not (faults or at_end):
         life.remove()
     return row(tried, survived, [*faults, *at_end], came_too_late=missed)
+
+
+def one_try(came: bool, faults: Sequence[str], **more: Any) -> Row:
+    """A row of one try; a fault that came after the driver had ended has disturbed nothing, and counts for none."""
+    return row(int(came), int(came and not faults), faults, came_too_late=int(not came), **more)
 
 
 def row(tried: int, survived: int, faults: Sequence[str], lost: int | None = None, **more: Any) -> Row:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.fault_kills import row
+from benchmarks.fault_kills import one_try, row
 from benchmarks.fault_project import Bench, Life, finish
 from benchmarks.results import Row
 from flows.served import HOST
@@ -123,7 +123,7 @@ def mlflow_away(bench: Bench, driver: str, runs: int, number: int, *, back: bool
             else [sys.executable, "-m", "flows.stage", "register"]
         )
         process = life.start(command, **settings, **retries)
-        came = _until(lambda: _count(life.root / life.store, "runs") >= runs or process.poll() is not None)
+        came = _until(lambda: _count(life.root / life.store, "runs") >= runs, process)
         server.stop(number)
         if back:
             time.sleep(AWAY_SECONDS)
@@ -140,7 +140,7 @@ def mlflow_away(bench: Bench, driver: str, runs: int, number: int, *, back: bool
         faults += life.end_faults()
     if not faults:
         life.remove()
-    return row(1, int(not faults), faults, lost=len(faults))
+    return one_try(came, faults)
 
 
 def prefect_away(bench: Bench, stage: str, number: int) -> Row:
@@ -149,7 +149,7 @@ def prefect_away(bench: Bench, stage: str, number: int) -> Row:
     server = prefect_server(life, life.root.parent / "prefect")
     with running(server):
         process = life.start([sys.executable, "-m", "flows.pipeline"], PREFECT_API_URL=api(server))
-        _until(lambda: (life.root / stage).exists() or process.poll() is not None)
+        came = _until((life.root / stage).exists, process)
         server.stop(number)
         time.sleep(AWAY_SECONDS)
         server.start()
@@ -164,7 +164,7 @@ def prefect_away(bench: Bench, stage: str, number: int) -> Row:
         faults += life.end_faults()
     if not faults:
         life.remove()
-    return row(1, int(not faults), faults)
+    return one_try(came, faults)
 
 
 def schedules(bench: Bench) -> Row:
@@ -197,9 +197,10 @@ def schedules(bench: Bench) -> Row:
     return row(1, int(not faults), faults)
 
 
-def _until(holds: Callable[[], bool], seconds: float = 240) -> bool:
+def _until(holds: Callable[[], bool], process: subprocess.Popen[bytes] | None = None, seconds: float = 240) -> bool:
+    """Whether it comes true in time, and while ``process`` runs."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and (process is None or process.poll() is None):
         if holds():
             return True
         time.sleep(0.05)

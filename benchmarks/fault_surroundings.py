@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.fault_kills import row
+from benchmarks.fault_kills import one_try, row
 from benchmarks.fault_project import DVC, Bench, Done, Life, finish
 from benchmarks.results import Row
 from dconrec_core.data.download import HttpSource, fetch_first, file_sha256
@@ -62,7 +62,7 @@ def disk_full(bench: Bench, driver: str, room: int) -> Row:
         faults += life.visible_faults(lockfile=False)
         remount(f"size={ROOM_MB}m")
         faults += _restarted(life, driver)
-    return _ended(life, faults, hit=bool(done.status), said=done.last)
+    return _ended(life, faults, said=done.last, came=bool(done.status))
 
 
 def read_only(bench: Bench, driver: str) -> Row:
@@ -93,13 +93,12 @@ def _restarted(life: Life, driver: str) -> list[str]:
     return [f"the restart ended with {done.status}: {done.last}"] if done.status else life.end_faults()
 
 
-def _ended(life: Life, faults: list[str], said: str = "", **more: object) -> Row:
+def _ended(life: Life, faults: list[str], said: str = "", came: bool = True) -> Row:
     """The row; paths in what was said are from the project on, since the folder is another one each time."""
     if not faults:
         life.remove()
-    if said:
-        more["said"] = said.replace(f"{life.root}/", "")[:200]
-    return row(1, int(not faults), faults, **more)
+    shown = {"said": said.replace(f"{life.root}/", "")[:200]} if said else {}
+    return one_try(came, faults, **shown)
 
 
 # A second pipeline --------------------------------------------------------------------------------------------------

@@ -107,7 +107,8 @@ def _with_prefect(measure: Measure) -> Measure:
 def _together(rows: Sequence[Row]) -> Row:
     if len(rows) == 1:
         return rows[0]
-    sums = {name: sum(row[name] for row in rows) for name in ("tried", "survived", "lost")}
+    names = ("tried", "survived", "lost", "came_too_late")
+    sums = {name: sum(row[name] for row in rows) for name in names if name in rows[0]}
     said = [row["said"] for row in rows if row.get("said")]
     faults = [row["faults"] for row in rows if "faults" in row]
     return sums | ({"said": said} if said else {}) | ({"faults": "; ".join(faults)} if faults else {})

@@ -120,7 +120,8 @@ def _judge(tally: Tally, name: str, call: Call, place: Path, before: set[Path]) 
         half = [path for path in place.rglob("*") if TEMPORARY.match(path.name)]
         if half:
             tally.failures.append(f"{name}: left {half[0].name} behind")
-        tally.accepted += 1
+        else:
+            tally.accepted += 1
 
 
 class Hang(BaseException):

@@ -1,7 +1,7 @@
 """``make bench-scale``: one BPRMF epoch, the candidate pool and everyone's ranking at ML-20M's size → scale.json."""
 
-import sys
 import tempfile
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import processes
+from benchmarks.command_line import run_main
 from benchmarks.datasets import shaped_like_ml_20m, write_npz
-from benchmarks.processes import WorkerError
 from benchmarks.results import Results, Row
-from dconrec_core.errors import DConRecError
 from dconrec_core.types import Interactions, Split
 
 COMMAND = "make bench-scale"
@@ -50,8 +49,9 @@ def growth(rows: Sequence[Row]) -> Row:
     return {"time_exponent": exponent("seconds"), "memory_exponent": exponent("peak_rss_mb"), **parts}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing and print a line a row."""
+    ArgumentParser(prog="python -m benchmarks.scale", description=__doc__).parse_args(arguments)  # generated data
     results, cases, rows = Results.named("scale", COMMAND), [], []
     for size in SIZES:
         case = {"case": CASE, "n_interactions": size, "settings": SETTINGS}
@@ -67,7 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (DConRecError, WorkerError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run_main(main)

@@ -412,12 +412,12 @@ def _best_course(bench: Bench, peer: str, dataset: str, seed: int) -> tuple[Cour
 
 def _quality_beside_courses(bench: Bench, model: str, peer: str, dataset: str) -> Row:
     """Test NDCG@10 of both sides, mean over the seeds the peer has been trained with; as many trials for each."""
-    ours, peers, settings = [], [], {}
+    ours, peers, settings = [], [], None
     for seed in bench.seeds:
         known = finished(peer, dataset, seed, bench.courses)
         if known:
             mine = _quality(bench, model, dataset, seed, len(known))
-            settings = settings or json.loads(mine["ours_settings"])
+            settings = json.loads(mine["ours_settings"]) if settings is None else settings  # `{}` is a choice, too
             ours.append(mine["ndcg@10"])
             peers.append(known[0][1]["ndcg@10"])
     trials = max(len(finished(peer, dataset, seed, bench.courses)) for seed in bench.seeds)

@@ -11,6 +11,7 @@ from benchmarks.datasets import load_split
 from benchmarks.quality import Plan, Teaching
 from dconrec_core.condensation import synthetic_users
 from dconrec_core.types import Interactions
+from tasks import comparison
 
 TEACHING = Teaching(settings={"regularization": [100.0]}, min_pseudo=20)
 PLAN = Plan("tiny", (0.1,), ("synthetic-users",), {"bprmf": {"epochs": 10}}, TEACHING, trials=1, seeds=(0,))
@@ -44,13 +45,13 @@ def test_headline_prints_both_sides_and_times_them_in_turn(folder, capsys, monke
     said = capsys.readouterr().out
     assert "full data" in said
     assert f"{row['quality']:.1%} of full data's NDCG@10" in said
-    before, measured, measure = (folder / "full.json").read_text(), [], headline.headline
-    monkeypatch.setattr(headline, "headline", lambda *case: measured.append(case) or measure(*case))
+    before, searched, search = (folder / "full.json").read_text(), [], comparison.train_and_measure
+    monkeypatch.setattr(comparison, "train_and_measure", lambda *case: searched.append(case) or search(*case))
     headline.main(["--seed", "0", "--fresh"])
-    assert len(measured) == 1
+    assert len(searched) == 1  # full data too were trained on anew, to the side
     again = rows(folder, "headline")
     assert [(one["quality"], one["seed"]) for one in again] == [(row["quality"], 0)]
-    assert (folder / "full.json").read_text() == before  # full data too were trained on anew, to the side
+    assert (folder / "full.json").read_text() == before
     monkeypatch.setattr(headline, "headline", lambda *_: pytest.fail("measured again"))
     headline.main(["--seed", "0"])
     assert f"measured at {row['commit']}" in capsys.readouterr().out

@@ -10,8 +10,10 @@ from pathlib import Path
 from flows.params import parse_changes, write_changes
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("flows", "tasks", "dconrec_core", "data/input")
-FILES = ("dvc.yaml", "params.yaml", "prefect.yaml", ".dvcignore", ".gitignore")
+PARTS = (
+    "flows", "tasks", "dconrec_core", "dvc.yaml", "params.yaml", "prefect.yaml", ".dvcignore", ".gitignore",
+    "data/input/README.md",
+)  # fmt: skip
 DVC_PARTS = ("config", ".gitignore", "plots")
 TINY = (
     "dataset={name: synthetic, config: {n_users: 40, n_items: 60, n_interactions: 900}}",
@@ -38,7 +40,7 @@ def environment() -> dict[str, str]:
 def make_project(folder: Path, changes: Sequence[str] = TINY, preset: str = "") -> Path:
     """Copy the project as a clone would have it, set its params, to something tiny by default, and commit."""
     folder.mkdir(parents=True)
-    for part in (*FOLDERS, *FILES):
+    for part in PARTS:
         _copy(ROOT / part, folder / part)
     for part in DVC_PARTS:
         _copy(ROOT / ".dvc" / part, folder / ".dvc" / part)

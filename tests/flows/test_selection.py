@@ -151,12 +151,14 @@ def test_killed_half_way_it_goes_on_and_ends_in_files_prefect_and_mlflow(project
     command = [sys.executable, "-m", "flows.selection"]
     killed = subprocess.Popen(command, cwd=project, env=environment(), start_new_session=True)
     deadline = time.monotonic() + 300
-    while not rows.is_file() or len(json.loads(rows.read_text())) < 3:
-        assert killed.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(killed.pid, signal.SIGKILL)  # Prefect's own server too, as when the power fails
-    killed.wait()
+    try:
+        while not rows.is_file() or len(json.loads(rows.read_text())) < 3:
+            assert killed.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        os.killpg(killed.pid, signal.SIGKILL)  # Prefect's own server too, as when the power fails
+        killed.wait()
     before = json.loads(rows.read_text())
     assert 3 <= len(before) < 2 * N_CONFIGURATIONS
     assert not (project / "results/selection.json").exists()

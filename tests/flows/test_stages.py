@@ -117,7 +117,12 @@ def test_a_stage_is_handed_the_params_it_names_and_no_other(root, monkeypatch, s
     assert called
     if "dataset.name" in seen:
         seen.remove("dataset")
-    assert seen == set(stage.params) - {"seed"} | (seen & {"seed"})
+    assert seen - {"seed"} == set(stage.params) - {"seed"}  # the seed goes in the options
+
+
+def test_what_draws_at_random_runs_again_when_the_seed_changes():
+    drawing = {"split", "pretrain", "condense", "evaluate"}
+    assert {stage.name for stage in STAGES if "seed" in stage.params} == drawing | {"register"}  # which logs it
 
 
 def test_ruled_by_signature_arguments_fit_the_tasks(root, monkeypatch):

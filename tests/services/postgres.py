@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,35 +40,35 @@ def programs() -> Path | None:
 @contextmanager
 def running(bin_: Path, password: str, *databases: str) -> Iterator[Postgres]:
     """Start it with empty databases; ends with the block."""
-    folder = Path(tempfile.mkdtemp(prefix="dconrec-postgres-"))
-    user = _user()
-    data, secret = folder / "data", folder / "password"
-    secret.write_text(password)
-    if user:
-        for path in (folder, secret):
-            shutil.chown(path, user)
-    port = free_port(0)
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="dconrec-postgres-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        user = _user()
+        data, secret = folder / "data", folder / "password"
+        secret.write_text(password)
+        if user:
+            for path in (folder, secret):
+                shutil.chown(path, user)
+        port = free_port(0)
 
-    def call(*command: str) -> None:
-        done = subprocess.run(
-            command, user=user, cwd=folder, env=_environment(password), capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
+        def call(program: str, *arguments: str) -> None:
+            done = subprocess.run(
+                [str(bin_ / program), *arguments],
+                user=user, cwd=folder, env=_environment(password), capture_output=True, text=True,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
 
-    call(
-        str(bin_ / "initdb"), "--pgdata", str(data), "--username", USER, "--pwfile", str(secret),
-        "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync",
-    )  # fmt: skip
-    options = f"-c listen_addresses={HOST} -p {port} -k {folder} -c fsync=off -c shared_buffers=32MB"
-    command = [str(bin_ / "pg_ctl"), "--pgdata", str(data)]
-    call(*command, "--wait", "--log", str(data / "server.log"), "--options", options, "start")
-    try:
+        call(
+            "initdb", "--pgdata", str(data), "--username", USER, "--pwfile", str(secret),
+            "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync",
+        )  # fmt: skip
+        options = f"-c listen_addresses={HOST} -p {port} -k {folder} -c fsync=off -c shared_buffers=32MB"
+        log = str(data / "server.log")
+        call("pg_ctl", "--pgdata", str(data), "--wait", "--log", log, "--options", options, "start")
+        stack.callback(call, "pg_ctl", "--pgdata", str(data), "--wait", "--mode", "immediate", "stop")
         for database in databases:
-            call(str(bin_ / "createdb"), "--host", HOST, "--port", str(port), "--username", USER, database)
+            call("createdb", "--host", HOST, "--port", str(port), "--username", USER, database)
         yield Postgres(port, password)
-    finally:
-        call(*command, "--wait", "--mode", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _user() -> str | None:

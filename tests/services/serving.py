@@ -43,7 +43,12 @@ def serving(folder: Path, *options: str, settings: Mapping[str, str] | None = No
     finally:
         if process.poll() is None:
             os.kill(process.pid, signal.SIGINT)
-        code = process.wait(timeout=PATIENCE)
+        try:
+            code = process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            for left in {process.pid, *(marked(served.mark) if served else ())}:
+                os.kill(left, signal.SIGKILL)
+            raise
     assert code == 0
     assert marked(served.mark) == set()
     if "--worker" not in options:  # which talks to servers of others

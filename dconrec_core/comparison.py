@@ -64,10 +64,21 @@ def train_and_measure(
     return train_best(model, candidates, train, split, options, reference, inductive, where=f"evaluate.models.{model}")
 
 
-def search(model: str, settings: Mapping[str, Any], trials: int) -> list[dict[str, Any]]:
-    """The first ``trials`` settings of a model's search: its own steps, on top of those configured."""
-    entry = lookup(MODELS, model, "evaluate.models")
-    return [{**settings, **step} for step in entry.build(entry.config_class()).search_space()[:trials]]
+def search(
+    model: str, settings: Mapping[str, Any], trials: int, where: str = "evaluate.models"
+) -> list[dict[str, Any]]:
+    """The first ``trials`` settings of a model's search: its own steps, on top of those configured.
+
+    Raises:
+        ConfigError: There is no such model, or a setting is unknown, wrong, or at odds with a step of the search.
+    """
+    entry = lookup(MODELS, model, where)
+    steps = entry.build(entry.config_class()).search_space()[:trials]
+    for number, step in enumerate(steps, start=1):
+        changes = ", ".join(f"{name}: {value}" for name, value in step.items())
+        trial = f" with trial {number} of its search ({changes})" if step else ""
+        entry.configure(f"{where}.{model}{trial}", {**settings, **step})
+    return [{**settings, **step} for step in steps]
 
 
 @cache

@@ -40,8 +40,8 @@ class Scorer(Protocol):
 
 
 BLOCK_CELLS = 2_000_000  # scores held at once: 8 MB, so that they are still in the cache when they are ranked
-ROUNDING = 2**-8 + 2**-9 + 2**-12
-"""Bound on |bfloat16 product − product| ÷ (|user| · |item|): both factors and the result are rounded by at most 2⁻⁹ of
+ROUNDING = 2**-7 + 2**-8 + 2**-12
+"""Bound on |bfloat16 product − product| ÷ (|user| · |item|): both factors and the result are rounded by at most 2⁻⁸ of
 themselves, and the sum in single precision adds far less than the rest."""
 
 

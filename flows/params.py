@@ -110,7 +110,8 @@ def check_names(params: PipelineParams) -> None:
         ConfigError: A name is in no registry, or a setting is unknown or wrong; the nearest valid one is offered.
         BudgetError: A ratio is outside (0, 1].
     """
-    from dconrec_core.condensation import CONDENSERS  # torch comes with it
+    from dconrec_core.comparison import search  # torch comes with it
+    from dconrec_core.condensation import CONDENSERS
     from dconrec_core.data import DATASETS
     from dconrec_core.models import MODELS
     from tasks.selection import wanted_configurations
@@ -121,11 +122,11 @@ def check_names(params: PipelineParams) -> None:
     _configure(CONDENSERS, "condense", params.condense.name, params.condense.config)
     check_start(params.condense)
     for name, settings in params.evaluate.models.items():
-        lookup(MODELS, name, "evaluate.models").configure(f"evaluate.models.{name}", settings)
+        search(name, settings, params.evaluate.trials)
     for name in params.evaluate.baselines:
         lookup(CONDENSERS, name, "evaluate.baselines")
     for name, settings in params.compare.models.items():
-        lookup(MODELS, name, "compare.models").configure(f"compare.models.{name}", settings)
+        search(name, settings, params.compare.trials.get(name, params.evaluate.trials), "compare.models")
     for name in params.compare.trials:
         lookup(MODELS, name, "compare.trials")
     for name, settings in params.compare.condensers.items():

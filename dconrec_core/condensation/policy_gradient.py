@@ -6,10 +6,10 @@ masks share their randomness; a candidate answers for its own user's loss; steps
 departure is a setting, and ``dconrec-paper`` undoes them all.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dconrec_core.condensation.base import make_condensed
 from dconrec_core.condensation.bernoulli import Probabilities, draw_masks, policy_gradient
@@ -80,6 +80,15 @@ class DConRecConfig(Config):
         except ValidationError as error:
             raise ValueError(explain(error, "judge", BPRMFConfig)) from None
         return judge
+
+    @model_validator(mode="after")
+    def _proposals_are_told_apart(self) -> Self:
+        if self.start == "proposed" and not self.warm_epochs:
+            raise ValueError(
+                "warm_epochs is 0, so that proposals would be told apart by models that were never trained; "
+                "set start to constant or teacher, or raise warm_epochs"
+            )
+        return self
 
 
 class DConRecPaperConfig(DConRecConfig):

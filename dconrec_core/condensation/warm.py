@@ -104,7 +104,7 @@ class WarmSyntheticUsers(SyntheticUsers):
         return np.asarray(logits, dtype=np.float32)
 
     def prepare_reader(self, reader: Reader) -> None:
-        """Go on from what the earlier search had learned."""
+        """Go on from what the earlier search had learned, but for the sharpness of its softmax, which no card keeps."""
         for name, value in self.earlier.reader.items():
             logarithm = f"log_{name}" in reader.parameters
             parameter = reader.parameters.get(f"log_{name}" if logarithm else name)

@@ -9,6 +9,7 @@ from pydantic import Field
 from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import draw_negatives, pair_sketch, shuffle
+from dconrec_core.models._history import or_popular
 from dconrec_core.models.base import State
 from dconrec_core.models.fold_in import FoldIn, FoldInConfig
 from dconrec_core.ranking import DotProducts, ScoreFunction
@@ -39,10 +40,10 @@ class FactorScores:
     folding: FoldIn | None = None
 
     @property
-    def score(self) -> DotProducts:
+    def score(self) -> ScoreFunction:
         """See ``Scorer.score``."""
-        users, items, _ = self._fitted("score")
-        return DotProducts(users, items)
+        users, items, folding = self._fitted("score")
+        return or_popular(DotProducts(users, items), (users == 0).all(axis=1), folding.item_degree)
 
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Scorer.fold_in``."""
@@ -54,7 +55,8 @@ class FactorScores:
     ) -> None:
         """Take over what was trained, choose how users are folded in, and tell ``history`` what that took and gave."""
         started = time.perf_counter()
-        self.user_factors, self.item_factors = users, items
+        self.user_factors = np.where((train.user_degree > 0)[:, None], users, np.float32(0))  # no row, nothing learned
+        self.item_factors = items
         self.folding, quality = FoldIn.of(self.config, train).tuned(self.config.fold_in_penalty, items, valid)
         if quality is not None and valid is not None and valid.histories is not None:
             history.best_valid = quality

@@ -12,6 +12,7 @@ from dconrec_core.device import resolve_device
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models._factors import FactorScores, Triplets
 from dconrec_core.models._graph import Graph, default_batch
+from dconrec_core.models._history import known_or_popular
 from dconrec_core.models._torch import TorchTraining, moved_to, products_on
 from dconrec_core.models.fold_in import FoldIn
 from dconrec_core.options import RunOptions
@@ -118,10 +119,11 @@ class TorchGraphTraining(TorchTraining, ABC):
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now, computed on the device."""
         if self.device.type == "cpu":
-            return DotProducts(*self.factors())
+            return known_or_popular(DotProducts(*self.factors()), self.train)
         with torch.no_grad():
             final = self.final()
-        return products_on(self.device, final[: self.train.n_users], final[self.train.n_users :])
+        products = products_on(self.device, final[: self.train.n_users], final[self.train.n_users :])
+        return known_or_popular(products, self.train)
 
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Scorer.fold_in``."""

@@ -64,15 +64,29 @@ def fold_in(
     """
     check_catalogue(histories, len(item_degree))
     score, empty = score_of(histories.csr()), histories.user_degree == 0
+    if empty.any():
+        known = f"{int(empty.sum())} of {len(empty)} users had nothing the model knows"
+        warnings.warn(f"{known}; they get the most popular items", RuntimeWarning, stacklevel=3)
+    return or_popular(score, empty, item_degree)
+
+
+def own_scores(history: sparse.csr_array, score_of: Callable[[sparse.csr_array], ScoreFunction]) -> ScoreFunction:
+    """Scores of the training set's own users by their rows of it, binary ``[n_users, n_items]``; see ``fold_in``."""
+    return or_popular(score_of(history), np.diff(history.indptr) == 0, item_degree_of(history))
+
+
+def known_or_popular(score: ScoreFunction, train: Interactions) -> ScoreFunction:
+    """Scores of the users of ``train`` by what was learned of each; see ``or_popular``."""
+    return or_popular(score, train.user_degree == 0, train.item_degree)
+
+
+def or_popular(score: ScoreFunction, empty: BoolArray, item_degree: Degrees) -> ScoreFunction:
+    """``score``, and the items' popularity for ``empty`` users, bool ``[n_users]``, of whom a model knows nothing.
+
+    By what it learned all items would be alike to them, and they would be offered the first of the catalogue.
+    """
     if not empty.any():
         return score
-    message = f"{int(empty.sum())} of {len(empty)} users had nothing the model knows; they get the most popular items"
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
-    return _or_popular(score, empty, item_degree)
-
-
-def _or_popular(score: ScoreFunction, empty: BoolArray, item_degree: Degrees) -> ScoreFunction:
-    """``score``, and the items' popularity for ``empty`` users, bool ``[n_users]``."""
     popularity = item_degree.astype(np.float32)
     if isinstance(score, DotProducts):
         # One more column, which only empty users look at; no longer than the items, so that rounding is no worse.

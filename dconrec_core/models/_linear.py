@@ -21,7 +21,7 @@ from dconrec_core.device import resolve_device
 from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models._algebra import inner_products, sums_of_rows, times, with_history
-from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of
+from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of, own_scores
 from dconrec_core.models.base import State
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import DotProducts, ScoreFunction
@@ -169,7 +169,7 @@ class LinearAutoencoder(ABC):
     def score(self) -> ScoreFunction:
         """See ``Scorer.score``."""
         solution, history = self._fitted("score")
-        return solution.scores(history)
+        return own_scores(history, solution.scores)
 
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Scorer.fold_in``."""

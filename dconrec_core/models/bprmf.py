@@ -12,6 +12,7 @@ from dconrec_core.device import resolve_device
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import bpr_epoch
 from dconrec_core.models._factors import EmbeddingConfig, FactorScores, Triplets, initial_tables
+from dconrec_core.models._history import known_or_popular
 from dconrec_core.models._torch import moved_to, products_on
 from dconrec_core.models.fold_in import FoldIn
 from dconrec_core.options import RunOptions
@@ -65,7 +66,7 @@ class Factors:
     @property
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now."""
-        return DotProducts(self.users, self.items)
+        return known_or_popular(DotProducts(self.users, self.items), self.train)
 
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Scorer.fold_in``."""
@@ -141,7 +142,7 @@ class TorchFactors:
     @property
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now, computed on the device."""
-        return products_on(self.device, *self.tables)
+        return known_or_popular(products_on(self.device, *self.tables), self.train)
 
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Scorer.fold_in``."""

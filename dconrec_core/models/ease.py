@@ -41,8 +41,8 @@ class EASEConfig(LinearConfig):
     """Weight of an item as a predictor and as what is predicted: its popularity in the training set to minus this
     power, a in the formulas. 0 is EASE as published."""
     output_exponent: FiniteFloat = 0.0
-    """Weight of an item's score: its popularity to minus this power, b; equal to a, scores are those of EASE on the
-    weighted interactions."""
+    """Weight of an item's score: its popularity to minus this power, b; equal to a, a score is a binary history times
+    the weights that EASE learns from the weighted interactions."""
 
 
 class EASE(LinearAutoencoder):

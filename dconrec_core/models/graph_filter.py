@@ -20,7 +20,7 @@ from dconrec_core.device import resolve_device
 from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models._algebra import scaled
-from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of
+from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of, own_scores
 from dconrec_core.models.base import State
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import BLOCK_CELLS, ScoreFunction
@@ -141,7 +141,7 @@ class GraphFilter:
     def score(self) -> ScoreFunction:
         """See ``Scorer.score``."""
         solution, history = self._fitted("score")
-        return solution.scores(history)
+        return own_scores(history, solution.scores)
 
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Scorer.fold_in``."""
@@ -197,14 +197,14 @@ def measured(
 ) -> list[float]:
     """NDCG@10 of each on valid; they may differ in ``mixed`` alone, so that the parts are computed once for all."""
     rows = history if valid.histories is None else valid.histories.csr()
-    users, totals = valid.users, np.zeros(len(filters))
+    users, totals, popularity = valid.users, np.zeros(len(filters)), item_degree_of(history).astype(np.float32)
     if len(users) > USERS_TO_CHOOSE_BY:
         users = np.sort(rng.choice(users, USERS_TO_CHOOSE_BY, replace=False))
     for part in _blocks(users, max(1, BLOCK_CELLS // history.shape[1])):
         smooth, ideal = filters[0].parts(rows[part], both=True)
-        here = valid.of(part)
+        empty, here = np.diff(rows[part].indptr) == 0, valid.of(part)
         for number, candidate in enumerate(filters):
-            score = partial(_rows_of, candidate.mixed(smooth, ideal))
+            score = partial(_rows_of, np.where(empty[:, None], popularity, candidate.mixed(smooth, ideal)))
             totals[number] += here.per_user(score, (10,))[CRITERION].sum()
     return [float(total) for total in totals / max(len(users), 1)]
 

@@ -11,6 +11,7 @@ from dconrec_core.kernels import adam_step, bpr_gradient
 from dconrec_core.models._factors import EmbeddingConfig, Triplets, initial_tables
 from dconrec_core.models._graph import Graph, average_layers, default_batch
 from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
+from dconrec_core.models._history import known_or_popular
 from dconrec_core.models.fold_in import FoldIn
 from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.types import FloatArray, IntArray, Interactions
@@ -72,8 +73,7 @@ class CompiledPropagation:
     @property
     def score(self) -> ScoreFunction:
         """Dot-product scores of the embeddings as they are now."""
-        users, items = self.factors()
-        return DotProducts(users, items)
+        return known_or_popular(DotProducts(*self.factors()), self.train)
 
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Scorer.fold_in``."""

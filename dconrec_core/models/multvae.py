@@ -15,7 +15,7 @@ from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import shuffle
 from dconrec_core.models._factors import random_state
-from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of
+from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of, own_scores
 from dconrec_core.models._torch import TorchTraining
 from dconrec_core.models.base import EpochConfig, State
 from dconrec_core.options import RunOptions
@@ -111,7 +111,7 @@ class Autoencoder(TorchTraining):
     @property
     def score(self) -> ScoreFunction:
         """Scores of the weights as they are now, computed on the device."""
-        return self.score_of(self.history)
+        return own_scores(self.history, self.score_of)
 
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Scorer.fold_in``."""
@@ -201,17 +201,17 @@ class MultVAE:
     @property
     def score(self) -> ScoreFunction:
         """See ``Scorer.score``."""
-        network, history = self._fitted("score")
-        return lambda users: score(network, history, users, torch.device("cpu"))
+        _, history = self._fitted("score")
+        return own_scores(history, self._score_of)
 
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Scorer.fold_in``."""
-        network, own = self._fitted("fold users in")
+        _, own = self._fitted("fold users in")
+        return fold_in(histories, item_degree_of(own), self._score_of)
 
-        def score_of(history: sparse.csr_array) -> ScoreFunction:
-            return lambda users: score(network, history, users, torch.device("cpu"))
-
-        return fold_in(histories, item_degree_of(own), score_of)
+    def _score_of(self, history: sparse.csr_array) -> ScoreFunction:
+        network, _ = self._fitted("score")
+        return lambda users: score(network, history, users, torch.device("cpu"))
 
     def state(self) -> State:
         """The weights and the users' histories."""

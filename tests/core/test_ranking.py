@@ -106,6 +106,16 @@ def test_scores_so_close_that_bfloat16_cannot_tell_them_apart_are_ordered() -> N
     assert DotProducts(-users, items).top_filtered(none, np.zeros(1, dtype=np.int32), 5).tolist() == [[0, 1, 2, 3, 4]]
 
 
+def test_factors_that_bfloat16_rounds_as_far_as_it_can_are_ranked_by_their_exact_products() -> None:
+    """Just below and just above the middle between two of its numbers: by 2⁻⁸ of themselves, one down and one up."""
+    below, above = 1 + 2**-8 - 1e-6, 1 + 2**-8 + 1e-6
+    users = np.array([[below, above, 0.25]], dtype=np.float32)
+    best, second, others = [below, -above, 0.008], [-below, above, 0.0], [[-1.0, -1.0, 0.0]] * 600
+    items = np.array([best, second, *others], dtype=np.float32)
+    none = Interactions.of([], [], 1, len(items))
+    assert DotProducts(users, items).top_filtered(none, np.zeros(1, dtype=np.int32), 1).tolist() == [[0]]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e20])
 def test_what_bfloat16_cannot_bound_is_ranked_by_scores(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     monkeypatch.setattr(ranking, "_multiplies_bfloat16", lambda: True)

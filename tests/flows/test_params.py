@@ -95,6 +95,11 @@ def test_what_is_wrong_is_one_line_with_the_key_or_the_place(folder, old, new, m
             "  name: auto\n  ratio: 0.25\n  config: {judge: bprfm}",
             "condense.config.judge is 'bprfm': did you mean 'bprmf'? valid names: ",
         ),
+        (
+            "models: {bprmf: {}}",
+            "trials: 3\n  models: {lightgcn: {eval_every: 20}}",
+            "evaluate.models.lightgcn with trial 3 of its search (embedding_size: 224, ",
+        ),
         ("ratio: 0.25", f"ratio: 0.25\n  start: {'a' * 64}", "condense.start is set, but dconrec always starts anew"),
         ("ratio: 0.25", "ratio: 0", "condense.ratio is 0.0; it must be above 0 and at most 1"),
         ("ratio: 0.25", "ratio: 1.5", "condense.ratio is 1.5; it must be above 0 and at most 1"),

@@ -25,6 +25,11 @@ def run(pool: CandidatePool, split: Split, ratio: float = 0.5, **settings: Any) 
     return DConRec(config).condense(pool, split.valid, Budget.from_ratio(ratio, split.train), options), heard
 
 
+def test_proposals_told_apart_by_models_that_were_never_trained_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"warm_epochs is 0, so that proposals would be .* never trained"):
+        CONDENSERS["dconrec"].configure("condense.config", {"warm_epochs": 0})
+
+
 def test_probability_moves_from_noise_to_what_helps() -> None:
     rng, users, n_items = np.random.default_rng(1), np.arange(80), 80
     liked = [2 * rng.permutation(n_items // 2) + user % 2 for user in users]

@@ -81,6 +81,26 @@ def test_isolated_users_and_items_and_a_single_interaction(name: str) -> None:
 
 
 @every_model
+@pytest.mark.parametrize("start", ["spectral", "gaussian"])
+def test_users_of_whom_nothing_is_known_get_the_most_popular_items(name: str, start: str, planted_split: Split) -> None:
+    train = planted_split.train
+    known = train.take(train.users >= 20)  # as a small set over real users has no row of some of them
+    entry = MODELS[name]
+    has_start = "start" in entry.config_class.model_fields
+    model = entry.build(entry.configure(name, {**QUICK[name], **({"start": start} if has_start else {})}))
+    valid = RankingTask.valid(known, planted_split.valid)
+    history = model.fit(known, valid, RunOptions(device="cpu"))
+    assert valid.measure(model.score, (10,))["ndcg@10"] == pytest.approx(history.best_valid)
+    scores, strangers = model.score(EVERYONE), np.arange(20)
+    order = np.argsort(-known.item_degree, kind="stable")
+    np.testing.assert_array_equal(np.argsort(-scores[strangers], axis=1, kind="stable"), np.tile(order, (20, 1)))
+    assert not (np.argsort(-scores[20:], axis=1, kind="stable") == order).all(axis=1).any()
+    other = entry.build(model.config)
+    other.load_state(model.state())
+    assert other.score(EVERYONE).tobytes() == scores.tobytes()
+
+
+@every_model
 def test_nothing_to_validate_on_is_no_reason_to_fail(name: str, planted: Interactions) -> None:
     """Users with two interactions leave none for valid."""
     model = MODELS[name].build(MODELS[name].configure(name, QUICK[name]))

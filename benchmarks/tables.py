@@ -63,7 +63,19 @@ def headline() -> str:
     heads = ["trained on", "interactions", "NDCG@10", "Recall@20", "training, s", "speed-up", "seeds"]
     how = "mean ± standard deviation over seeds, in brackets the share of full data; real users folded in (inductive)"
     clock = "seconds and speed-up: each the median over seeds, timed in turn"
-    return f"{_markdown(heads, lines)}\n\nMovieLens-1M, test, {how}; {clock} (`make headline`)."
+    costs = " ".join(_costs(model, _only(rows, model)) for model in _distinct(rows, "downstream_model"))
+    return f"{_markdown(heads, lines)}\n\nMovieLens-1M, test, {how}; {clock} (`make headline`). {costs}"
+
+
+def _costs(model: str, rows: Sequence[Row]) -> str:
+    """What the headline alone does not say: the speed-up by seed, what making the set takes, what tuning gives."""
+    least, most = (bound(row["speed_up"] for row in rows) for bound in (min, max))
+    making = median(row["teacher_seconds"] + row["condense_seconds"] for row in rows)
+    same = 100 * fmean(row["same_settings_quality"] for row in rows)
+    return (
+        f"{_title(model)}: {least:.0f} to {most:.0f} × by seed; the set, teacher included, is made in {making:.0f} s; "
+        f"with full data's settings instead of the best of as many tried on valid, {same:.1f} % of full."
+    )
 
 
 BESIDE_WHOLE_USERS = ("synthetic-users", "random-users", "dconrec", "teacher-top", "random")
@@ -199,7 +211,11 @@ def speed() -> str:
         ]
         for row in rows
     ]
-    note = "Medians of three runs of each side in turn; NDCG@10 on test (`make bench-speed`)."
+    note = (
+        "Medians of three runs of each side in turn. Two are estimates: the peer of `dconrec-outer-epoch-…` was timed "
+        "once, on another machine, and is scaled to this one; of trainings of RecBole's graph models two epochs are "
+        "timed. NDCG@10 on test (`make bench-speed`)."
+    )
     return f"{_markdown(heads, lines)}\n\n{note}"
 
 
@@ -322,19 +338,35 @@ def training_time() -> str:
         to_share = f"{median(reached):.1f} × ({len(reached)} of {len(mine)})" if reached else "never"
         quality = f"{100 * fmean(row['quality'] for row in mine):.1f} %"
         speed_up = f"{median(row['speed_up'] for row in mine):.1f} ×"
-        lines.append([_title(model), f"{len(mine)}", quality, *epochs, *clocks, speed_up, to_share])
+        making = _making_seconds(mine[0], [row["seed"] for row in mine])
+        saved = median(row["full_train_seconds"] - row["train_seconds"] for row in mine)
+        paid = [f"{making:.0f}", f"{making / saved:.1f}"] if making else ["–", "–"]
+        lines.append([_title(model), f"{len(mine)}", quality, *epochs, *clocks, speed_up, to_share, *paid])
     if not lines:
         return _none_yet("training_time.json", "make bench-training-time")
     heads = [
         *("model", "seeds", "NDCG@10, of full", "best epoch, full", "condensed", "s, full", "condensed"),
-        *("to the best", "to 98 % of full"),
+        *("to the best", "to 98 % of full", "making the set, s", "break-even"),
     ]
     how = (
         "25 % of ml-1m by `dconrec`, each side with the settings that its search chose, one thread, timed in turn, "
         "medians over seeds; *to the best*: until a side's own best look at valid; *to 98 % of full*: until a look at "
-        "valid is first as good as 98 % of full data's best one, in brackets on how many seeds the set gets there"
+        "valid is first as good as 98 % of full data's best one, in brackets on how many seeds the set gets there; "
+        "*making the set*: teacher and condensing, timed once; *break-even*: trainings to the best after which that is "
+        "paid for"
     )
     return f"{_markdown(heads, lines)}\n\n{how} (`make bench-training-time`)."
+
+
+def _making_seconds(case: Row, seeds: Sequence[int]) -> float | None:
+    """What teacher and condensing took where the same set was measured for ``quality.json``, median over the seeds."""
+    names = ("dataset", "ratio", "condenser", "downstream_model", "trials")
+    same = [
+        row
+        for row in _rows("quality")
+        if row["seed"] in seeds and not row["inductive"] and all(row[name] == case[name] for name in names)
+    ]
+    return median(row["teacher_seconds"] + row["condense_seconds"] for row in same) if same else None
 
 
 def convergence() -> str:
@@ -386,7 +418,9 @@ def overhead() -> str:
     if not lines:
         return _none_yet("overhead.json", "make bench-overhead")
     heads = ["dataset", "seconds of", "stage functions", "Prefect flow", "`dvc repro`"]
-    note = "Seconds on the wall (of processors); medians of runs in turn (`make bench-overhead`)."
+    repetitions = max(row.get("repetitions", 1) for row in rows.values())
+    runs = "one run of each" if repetitions == 1 else f"medians of {repetitions} runs of each"
+    note = f"Seconds on the wall (of processors); {runs}, in turn (`make bench-overhead`)."
     return f"{_markdown(heads, lines, words=2)}\n\n{note}"
 
 

@@ -4,14 +4,14 @@ Every variant differs from the default in one thing; recommenders trained on its
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from benchmarks.command_line import parser_of, run_main
-from benchmarks.quality import PLANS, Plan, Run, beside_full
-from benchmarks.references import References, as_trained
-from benchmarks.results import Results, Row
-from dconrec_core.comparison import train_and_measure
-from dconrec_core.options import RunOptions
+from benchmarks.quality import PLANS, Run
+from benchmarks.references import References
+from benchmarks.results import Results
 
 COMMAND, DATASET, RATIO, SEEDS, MODELS_TRAINED = "make bench-ablation", "ml-1m", 0.005, (0, 1, 2), ("bprmf", "ridge")
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -30,25 +30,6 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
-def measure(run: Run, plan: Plan, variant: str, model: str, seed: int) -> Row:
-    """The figures of one variant."""
-    condenser, settings = VARIANTS[variant]
-    condensed, seconds = run.source(plan.dataset, seed, plan.teaching).condense(condenser, RATIO, settings)
-    full = run.full(plan.cell(RATIO, condenser, model, seed))
-    trained = train_and_measure(
-        model, plan.models[model], condensed.interactions, run.split(plan.dataset, seed), plan.trials,
-        RunOptions(seed, "cpu"), as_trained(full), condensed.inductive,
-    )  # fmt: skip
-    return {
-        "n_interactions": len(condensed),
-        "n_users_condensed": condensed.interactions.n_users,
-        "n_items_condensed": int((condensed.interactions.item_degree > 0).sum()),
-        "valid_ndcg@10": trained.history.best_valid,
-        **beside_full(trained.metrics, full),
-        **seconds,
-    }
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing and print a line a row."""
     parser = parser_of("ablation", __doc__)
@@ -57,15 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = next(plan for plan in PLANS if plan.dataset == DATASET and RATIO in plan.ratios)
     results, run = Results.named("ablation", COMMAND), Run(options.data, References())
     for seed in options.seed or SEEDS:
-        for variant in VARIANTS:
+        for variant, (condenser, settings) in VARIANTS.items():
             for model in MODELS_TRAINED:
-                case = {"dataset": DATASET, "ratio": RATIO, "variant": variant, "condenser": VARIANTS[variant][0],
-                        "downstream_model": model, "inductive": True, "seed": seed,
-                        "settings": dict(VARIANTS[variant][1]), "model": dict(plan.models[model]),
-                        "teaching": vars(plan.teaching), "searched": [plan.trials]}  # fmt: skip
-                row = results.row(
-                    case, lambda variant=variant, model=model, seed=seed: measure(run, plan, variant, model, seed)
-                )
+                cell = replace(plan.cell(RATIO, condenser, model, seed), condensing=settings)
+                row = results.row({"variant": variant, **cell.case}, partial(run.measure, cell))
                 print(
                     f"seed {seed}  {variant:<38}{model:<7} NDCG@10 {row['ndcg@10']:.4f} = {row['quality']:.1%}, "
                     f"recall@20 {row['recall_quality']:.1%}, {row['condense_seconds']:.0f} s",

@@ -79,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     taught[dataset] = Taught(load_split(dataset, options.data, SEED), teaching)
                 return taught[dataset].measure(ratio)
 
-            case = {"dataset": dataset, "ratio": ratio, "teacher": teaching.model, "seed": SEED}
+            case = {"dataset": dataset, "ratio": ratio, "teacher": teaching.model, "seed": SEED,
+                    "teaching": vars(teaching)}  # fmt: skip
             row = results.row(case, measure)
             print(
                 f"{dataset} {ratio:.1%}: {row['n_items_mentioned']:,} of {row['n_items']:,} items, "

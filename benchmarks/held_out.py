@@ -19,6 +19,7 @@ from dconrec_core.types import Interactions, Split
 
 COMMAND, DATASET, RATIO, CONDENSER = "make bench-held-out", "ml-1m", 0.005, "synthetic-users"
 SHARE, SEEDS, MODELS_TRAINED, TRIALS, THRESHOLD = 0.05, (0, 1, 2), ("ridge", "bprmf", "ease"), 3, 3.0
+TEACHING = Teaching()
 
 
 class HeldOut:
@@ -33,7 +34,7 @@ class HeldOut:
         kept, held_out = hold_out_users(everything, SHARE, seed)
         self.seed, self.split = seed, random_split(kept, 0.1, 0.1, seed)
         self.others: Split = random_split(held_out, 0.1, 0.1, seed)
-        self.condensed, self.seconds = Source(self.split, seed, Teaching()).condense(CONDENSER, RATIO)
+        self.condensed, self.seconds = Source(self.split, seed, TEACHING).condense(CONDENSER, RATIO)
 
     def measure(self, model: str) -> Row:
         """Both sides on the held-out users, each tuned on the valid part of the others by the same search."""
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for model in MODELS_TRAINED:
             case = {"dataset": DATASET, "ratio": RATIO, "condenser": CONDENSER, "downstream_model": model,
                     "inductive": True, "held_out_share": SHARE, "trials": TRIALS, "seed": seed,
-                    "settings": dict(TUNED[DATASET][model])}  # fmt: skip
+                    "settings": dict(TUNED[DATASET][model]), "teaching": vars(TEACHING)}  # fmt: skip
 
             def measure(seed: int = seed, model: str = model) -> Row:
                 nonlocal everything

@@ -151,7 +151,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     results, code = Results.named("overhead", COMMAND), {"of": drivers_fingerprint()}
     for dataset in options.dataset or JOBS:
-        cases = [{"dataset": dataset, "job": job, "code": code} for job in ("short", "whole")]
+        cases = [
+            {"dataset": dataset, "job": "short", "code": code, "repetitions": options.repetitions},
+            {"dataset": dataset, "job": "whole", "code": code},
+        ]
         with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
             place = Place(Path(folder), dataset, options.data)
             short = results.row(cases[0], lambda place=place: in_turn(place, options.repetitions))

@@ -7,7 +7,7 @@ is dealt anew when data arrive, and an earlier set would have learned from what 
 processor time, which other work on the machine leaves alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import process_time
 
@@ -27,7 +27,7 @@ from dconrec_core.types import Budget, CondensedDataset, Split
 
 COMMAND, CONDENSER = "make bench-refresh", "synthetic-users"
 RATIOS = {"ml-1m": 0.005, "ml-100k": 0.05}
-INCREMENTS, SEEDS, MODELS = (0.01, 0.02, 0.05), (0, 1, 2), ("ridge", "bprmf")
+INCREMENTS, SEEDS, MODELS, TEACHING = (0.01, 0.02, 0.05), (0, 1, 2), ("ridge", "bprmf"), Teaching()
 
 
 class Refresh:
@@ -49,10 +49,10 @@ class Refresh:
         new = np.zeros(len(everything), dtype=bool)
         new[np.argsort(source.timestamps, kind="stable")[len(new) - round(share * len(new)) :]] = True
         before = temporal_split(everything.take(~new), source.timestamps[~new], 0.1, 0.1)
-        champion, _ = Source(before, seed, Teaching()).condense(CONDENSER, self.ratio)
+        champion, _ = Source(before, seed, TEACHING).condense(CONDENSER, self.ratio)
         self.split: Split = temporal_split(everything, source.timestamps, 0.1, 0.1)
         started = process_time()
-        self.now = Source(self.split, seed, Teaching())
+        self.now = Source(self.split, seed, TEACHING)
         taught = process_time()
         cold, _ = self.now.condense(CONDENSER, self.ratio)
         condensed = process_time()
@@ -100,22 +100,24 @@ def cases(datasets: tuple[str, ...] = tuple(RATIOS)) -> Iterator[Row]:
                         "seed": seed,
                         "downstream_model": model,
                         "steps_share": STEPS_SHARE,
+                        "settings": dict(TUNED[dataset][model]),
+                        "teaching": vars(TEACHING),
                     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing."""
     parser = parser_of("refresh", __doc__)
     parser.add_argument("--dataset", action="append", choices=tuple(RATIOS), help="only this one; may be repeated")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     results, measured = Results.named("refresh", COMMAND), dict[tuple[str, float, int], Refresh]()
-    for case in cases(tuple(arguments.dataset or RATIOS)):
+    for case in cases(tuple(options.dataset or RATIOS)):
         key = (case["dataset"], case["increment"], case["seed"])
 
         def measure(case: Row = case, key: tuple[str, float, int] = key) -> Row:
             if key not in measured:
                 measured.clear()  # one at a time in memory
-                measured[key] = Refresh(*key, arguments.data)
+                measured[key] = Refresh(*key, options.data)
             return measured[key].measure(case["downstream_model"])
 
         row = results.row(case, measure)
@@ -125,7 +127,7 @@ def main() -> None:
             f"{row['cold_cpu_seconds']} s, unchanged {row['stale_ndcg@10']:.4f}",
             flush=True,
         )
-    if not arguments.dataset:
+    if not options.dataset:
         results.finish(cases())
 
 

@@ -17,15 +17,17 @@ from dconrec_core.condensation.base import make_synthetic
 from dconrec_core.condensation.clusters import starting_logits
 from dconrec_core.condensation.compiled_reader import reader_on
 from dconrec_core.condensation.descent import Adam, Descent
-from dconrec_core.condensation.exam import Exam
 from dconrec_core.condensation.histories import Histories, Lesson, worth_mentioning
 from dconrec_core.condensation.reader import Reader
 from dconrec_core.condensation.relaxation import discrete, hard_threshold, relaxed, window
 from dconrec_core.device import resolve_device
 from dconrec_core.errors import BudgetError, ConfigError
+from dconrec_core.evaluation import RankingTask
 from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.ranking import DotProducts
 from dconrec_core.registry import Config
 from dconrec_core.rng import numpy_rng, torch_rng
+from dconrec_core.training import CRITERION
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, FloatArray, IntArray, Interactions
 
 LEAST_ITEMS, MOST_ITEMS = 500, 8_000
@@ -231,7 +233,7 @@ class SyntheticUsers:
         device = resolve_device(options.device)
         histories = Histories(pool, items, config.n_targets, config.rank_scale, device)
         n_users = self.n_made_up(budget, len(histories.users))
-        exam = Exam(pool.train, valid, items)
+        exam = RankingTask.valid(pool.train, valid).among(items)  # a whole catalogue would cost many times as much
         count = min(budget.n_interactions, n_users * len(items))
         n_starts = config.starts or default_starts(budget)
         found = (self._from_start((k, n_starts), histories, exam, (n_users, count), options) for k in range(n_starts))
@@ -239,7 +241,6 @@ class SyntheticUsers:
         rows, columns = np.nonzero(best.histories.cpu().numpy())
         users, renumbered = np.unique(rows, return_inverse=True)
         made_up = Interactions.of(renumbered, items[columns], len(users), pool.interactions.n_items)
-        order = np.lexsort((items[columns], renumbered))
         return make_synthetic(
             made_up,
             pool.train,
@@ -247,7 +248,7 @@ class SyntheticUsers:
             condenser=self.name,
             config=config,
             seed=options.seed,
-            keep_prob=best.probability.cpu().numpy()[rows, columns][order],
+            keep_prob=best.probability.cpu().numpy()[rows, columns],
             notes={"valid_ndcg@10": best.quality, "kept_step": best.step, "reader": best.reader},
         )
 
@@ -258,7 +259,12 @@ class SyntheticUsers:
         return worth_mentioning(pool, n_items, config.n_targets, config.rank_scale)
 
     def _from_start(
-        self, which: tuple[int, int], histories: Histories, exam: Exam, size: tuple[int, int], options: RunOptions
+        self,
+        which: tuple[int, int],
+        histories: Histories,
+        exam: RankingTask,
+        size: tuple[int, int],
+        options: RunOptions,
     ) -> Look:
         """One search, with clusters of its own and users in an order of its own.
 
@@ -309,7 +315,7 @@ class SyntheticUsers:
         search: Search,
         which: tuple[int, int],
         histories: Histories,
-        exam: Exam,
+        exam: RankingTask,
         options: RunOptions,
         rng: np.random.Generator,
     ) -> Look:
@@ -337,14 +343,16 @@ class SyntheticUsers:
         return best
 
     @torch.no_grad()
-    def _look(self, search: Search, number: int, exam: Exam) -> Look:
+    def _look(self, search: Search, number: int, exam: RankingTask) -> Look:
         """Cut the set from the running mean and rank valid by the reader."""
         histories = discrete(search.descent.mean, search.budget)
         probability = torch.sigmoid(
             (search.descent.mean - hard_threshold(search.descent.mean, search.budget)) / self.config.spread
         )
-        solved, outputs = (table.cpu().numpy() for table in search.reader.tables(histories))
-        return Look(number, exam.quality(solved, outputs), histories, probability, search.reader.settings())
+        inputs, outputs = (table.cpu().numpy() for table in search.reader.tables(histories))
+        users = np.ascontiguousarray(exam.seen.csr() @ inputs.T, dtype=np.float32)
+        score = DotProducts(users, np.ascontiguousarray(outputs.T))
+        return Look(number, exam.measure(score, (10,))[CRITERION], histories, probability, search.reader.settings())
 
 
 class PolicySyntheticUsers(SyntheticUsers):

@@ -1,7 +1,10 @@
 """What the tables of every page share: how a Markdown table is written, and what a model is called there."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
+
+from benchmarks.results import Row
 
 TITLES = {
     "bprmf": "BPRMF",
@@ -29,3 +32,21 @@ def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]], words: int = 
     """A table whose first ``words`` columns are text and whose others are numbers."""
     rule = [*["---"] * words, *["---:"] * (len(heads) - words)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *lines))
+
+
+def transductive(rows: Sequence[Row]) -> list[Row]:
+    """Rows of sets over the real users."""
+    return [row for row in rows if not row.get("inductive")]
+
+
+def spread(values: Sequence[float], write: str = "{:.4f}", scale: float = 1) -> str:
+    """Mean ± standard deviation; the mean alone where there is one value, a dash where there is none."""
+    if not values:
+        return "–"
+    mean = write.format(scale * fmean(values))
+    return f"{mean} ± {write.format(scale * stdev(values))}" if len(values) > 1 else mean
+
+
+def none_yet(file: str, command: str) -> str:
+    """What stands in a table's place until its file is there."""
+    return f"*No figures yet: `{command}` writes `benchmarks/results/{file}`.*"

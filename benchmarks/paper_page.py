@@ -5,12 +5,12 @@ Each is made from results files alone. Sets of whole users (inductive) have tabl
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 
 from scipy.stats import ttest_rel
 
 from benchmarks import results
-from benchmarks.markdown import distinct, markdown, title
+from benchmarks.markdown import distinct, markdown, none_yet, spread, title, transductive
 from benchmarks.results import ROOT, Row, read_rows
 from dconrec_core.atomic import write_text
 
@@ -31,24 +31,11 @@ CLAIMS: Mapping[str, str] = {
 Rows = Sequence[Row]
 
 
-def transductive(rows: Rows) -> list[Row]:
-    """Rows of sets over the real users."""
-    return [row for row in rows if not row.get("inductive")]
-
-
-def spread(values: Sequence[float], write: str = "{:.4f}", scale: float = 1) -> str:
-    """Mean ± standard deviation; the mean alone where there is one value, a dash where there is none."""
-    if not values:
-        return "–"
-    mean = write.format(scale * fmean(values))
-    return f"{mean} ± {write.format(scale * stdev(values))}" if len(values) > 1 else mean
-
-
 def same_model(rows: Rows, reference: Rows = ()) -> str:
     """The paper's table: each dataset and model at 25 %, beside its claim and what the authors' code reached."""
     mine = _at(transductive(rows), condenser=OURS, ratio=RATIO)
     if not mine:
-        return _none_yet()
+        return none_yet("quality.json", COMMAND)
     code = {(row["dataset"], row["downstream_model"]): row for row in _shares_of_code(reference)}
     lines = []
     for dataset in distinct(mine, "dataset"):
@@ -101,7 +88,7 @@ def condensers(rows: Rows) -> str:
     """Every condenser at every ratio: BPRMF's share of its own figure on full data."""
     mine = _at(transductive(rows), downstream_model=MODEL)
     if not mine:
-        return _none_yet()
+        return none_yet("quality.json", COMMAND)
     ratios, lines = sorted({row["ratio"] for row in mine}), []
     for dataset in distinct(mine, "dataset"):
         names = distinct(_at(mine, dataset=dataset), "condenser")
@@ -128,7 +115,7 @@ def significance(rows: Rows) -> str:
             case = [dataset, f"{100 * ratio:g} %", title(model), rival, str(len(pairs))]
             lines.append([*case, _signed(gain), f"{p:.3f}", verdict])
     if not lines:
-        return _none_yet()
+        return none_yet("quality.json", COMMAND)
     heads = ["dataset", "ratio", "model", f"`{OURS}` against", "seeds", "NDCG@10", "p", "better, p < 0.05"]
     how = "Difference of NDCG@10 on test, two-sided paired t-test over seeds, not corrected for the number of tests"
     return f"{markdown(heads, lines, 4)}\n\n{how} (`{COMMAND}`)."
@@ -165,7 +152,7 @@ def compared(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
 def cross_architecture(rows: Rows) -> str:
     """Each dataset's table of source × downstream models."""
     if not rows:
-        return _none_yet("cross_architecture.json")
+        return none_yet("cross_architecture.json", COMMAND)
     models, lines = [name for name in MODELS if _at(rows, downstream_model=name)], []
     for dataset in distinct(rows, "dataset"):
         for source in (name for name in MODELS if _at(rows, dataset=dataset, source_model=name)):
@@ -180,7 +167,7 @@ def cross_architecture(rows: Rows) -> str:
 def folded_in(rows: Rows, by_id: Rows) -> str:
     """Sets of the real users' rows, with users looked up by id and folded in from their whole histories."""
     if not rows:
-        return _none_yet("folded_in.json")
+        return none_yet("folded_in.json", COMMAND)
     lines, rows_by_id = [], transductive(by_id)
     names = ("dataset", "ratio", "condenser", "downstream_model")
     keys = dict.fromkeys(tuple(row[name] for name in names) for row in rows)
@@ -220,7 +207,7 @@ def times(rows: Rows) -> str:
             seconds = (f"{value:.3g}" for value in (full, ours, teacher, condensing))
             lines.append([dataset, title(model), *seconds])
     if not lines:
-        return _none_yet()
+        return none_yet("quality.json", COMMAND)
     heads = ["dataset", "model", "full data, s", "condensed, s", "teacher, s", "condensing, s"]
     how = (
         "Medians over seeds, training until the best validation epoch; the two sides were timed once each, in runs of "
@@ -281,7 +268,3 @@ def _shares_of_code(rows: Rows) -> list[Row]:
 
 def _signed(value: float) -> str:
     return f"{value:+.4f}".replace("-", "−")
-
-
-def _none_yet(file: str = "quality.json") -> str:
-    return f"*No figures yet: `{COMMAND}` writes `benchmarks/results/{file}`.*"

@@ -4,13 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 
-from benchmarks.markdown import TITLES
-from benchmarks.markdown import distinct as _distinct
-from benchmarks.markdown import markdown as _markdown
-from benchmarks.markdown import title as _title
-from benchmarks.paper_page import transductive
+from benchmarks.markdown import TITLES, distinct, markdown, none_yet, spread, title, transductive
 from benchmarks.results import FOLDER, ROOT, Row, read_rows
 from benchmarks.selection import measured
 from dconrec_core.selection import Measured, Shortlist, model_of, shortlists
@@ -23,12 +19,12 @@ def quality(dataset: str = "ml-100k", ratio: float = 0.25, shown: Sequence[str] 
     rows = transductive(_rows("quality"))  # sets of whole users have tables that say so
     rows = [row for row in rows if row["dataset"] == dataset and row["ratio"] in (ratio, 1)]
     rows = [row for row in rows if row["downstream_model"] in shown]
-    models = [model for model in shown if model in _distinct(rows, "downstream_model")]
+    models = [model for model in shown if model in distinct(rows, "downstream_model")]
     if not rows:
-        return _none_yet("quality.json", "make paper-table")
-    heads = [f"{_title(model)} {what}" for model in models for what in ("NDCG@10", "Recall@20")]
+        return none_yet("quality.json", "make paper-table")
+    heads = [f"{title(model)} {what}" for model in models for what in ("NDCG@10", "Recall@20")]
     lines = [["full data", "100 %", *(cell for model in models for cell in _full(_only(rows, model)))]]
-    by_condenser = {name: [row for row in rows if row["condenser"] == name] for name in _distinct(rows, "condenser")}
+    by_condenser = {name: [row for row in rows if row["condenser"] == name] for name in distinct(rows, "condenser")}
     # By the first model, which all were measured with.
     best_first = sorted(
         by_condenser, key=lambda name: -fmean([row["quality"] for row in _only(by_condenser[name], models[0])] or [0])
@@ -38,24 +34,24 @@ def quality(dataset: str = "ml-100k", ratio: float = 0.25, shown: Sequence[str] 
         share = fmean(row["n_interactions"] / row["budget"] * row["ratio"] for row in mine)
         cells = [cell for model in models for cell in _condensed(_only(mine, model))]
         lines.append([f"`{condenser}`", f"{100 * share:.3g} %", *cells])
-    n_seeds = _span(len(_distinct(mine, "seed")) for mine in by_condenser.values())
+    n_seeds = _span(len(distinct(mine, "seed")) for mine in by_condenser.values())
     how = f"mean ± standard deviation over {n_seeds} seeds, in brackets the share of full"
     note = f"{dataset}, test, {how} (`make paper-table`)."
-    return f"{_markdown(['trained on', 'interactions', *heads], lines)}\n\n{note}"
+    return f"{markdown(['trained on', 'interactions', *heads], lines)}\n\n{note}"
 
 
 def headline() -> str:
     """0.5 % of ML-1M beside all of it, each recommender that was timed in turn."""
     rows = _rows("headline")
     if not rows:
-        return _none_yet("headline.json", "make headline")
+        return none_yet("headline.json", "make headline")
     lines = []
-    for model in _distinct(rows, "downstream_model"):
+    for model in distinct(rows, "downstream_model"):
         mine = _only(rows, model)
         full, condensed = (fmean(row[key] for row in mine) for key in ("n_train", "n_interactions"))
         seconds = [f"{median(row[key] for row in mine):.3g}" for key in ("full_train_seconds", "train_seconds")]
         speed_up = f"{median(row['speed_up'] for row in mine):.0f} ×"
-        name, seeds = _title(model), f"{len(mine)}"
+        name, seeds = title(model), f"{len(mine)}"
         lines.append([f"{name}, full data", f"{full:,.0f}", *_full(mine), seconds[0], "1 ×", seeds])
         lines.append(
             [f"{name}, `synthetic-users`", f"{condensed:,.0f}", *_condensed(mine), seconds[1], speed_up, seeds]
@@ -63,8 +59,8 @@ def headline() -> str:
     heads = ["trained on", "interactions", "NDCG@10", "Recall@20", "training, s", "speed-up", "seeds"]
     how = "mean ± standard deviation over seeds, in brackets the share of full data; real users folded in (inductive)"
     clock = "seconds and speed-up: each the median over seeds, timed in turn"
-    costs = " ".join(_costs(model, _only(rows, model)) for model in _distinct(rows, "downstream_model"))
-    return f"{_markdown(heads, lines)}\n\nMovieLens-1M, test, {how}; {clock} (`make headline`). {costs}"
+    costs = " ".join(_costs(model, _only(rows, model)) for model in distinct(rows, "downstream_model"))
+    return f"{markdown(heads, lines)}\n\nMovieLens-1M, test, {how}; {clock} (`make headline`). {costs}"
 
 
 def _costs(model: str, rows: Sequence[Row]) -> str:
@@ -73,7 +69,7 @@ def _costs(model: str, rows: Sequence[Row]) -> str:
     making = median(row["teacher_seconds"] + row["condense_seconds"] for row in rows)
     same = 100 * fmean(row["same_settings_quality"] for row in rows)
     return (
-        f"{_title(model)}: {least:.0f} to {most:.0f} × by seed; the set, teacher included, is made in {making:.0f} s; "
+        f"{title(model)}: {least:.0f} to {most:.0f} × by seed; the set, teacher included, is made in {making:.0f} s; "
         f"with full data's settings instead of the best of as many tried on valid, {same:.1f} % of full."
     )
 
@@ -86,7 +82,7 @@ def inductive() -> str:
     """Sets of 5 % and below: each downstream model's share of its own figure on full data."""
     rows = [row for row in _rows("quality") if row["ratio"] <= 0.05 and row["condenser"] in BESIDE_WHOLE_USERS]
     if not rows:
-        return _none_yet("quality.json", "make bench-quality")
+        return none_yet("quality.json", "make bench-quality")
     models, lines = [name for name in TITLES if _only(rows, name)], []
     for dataset, ratio, condenser in dict.fromkeys((r["dataset"], r["ratio"], r["condenser"]) for r in rows):
         mine = [r for r in rows if (r["dataset"], r["ratio"], r["condenser"]) == (dataset, ratio, condenser)]
@@ -97,16 +93,16 @@ def inductive() -> str:
             [dataset, f"{100 * ratio:g} %", f"`{condenser}`", kind, n_seeds, *(_shares(found) for found in by_model)]
         )
     lines.sort(key=lambda line: (line[0], float(line[1].split()[0])))
-    heads = ["dataset", "ratio", "condenser", "inductive", "seeds", *map(_title, models)]
+    heads = ["dataset", "ratio", "condenser", "inductive", "seeds", *map(title, models)]
     how = "NDCG@10 / Recall@20 in % of the same model tuned on full data, test, mean over seeds"
-    return f"{_markdown(heads, lines)}\n\n{how} (`make bench-quality`, `make paper-table`)."
+    return f"{markdown(heads, lines)}\n\n{how} (`make bench-quality`, `make paper-table`)."
 
 
 def curves() -> str:
     """Quality against ratio: each condenser's share of BPRMF's own figure on full data."""
     rows = [row for row in _only(_rows("quality"), "bprmf") if row["condenser"] in BESIDE_WHOLE_USERS]
     if not rows:
-        return _none_yet("quality.json", "make bench-quality")
+        return none_yet("quality.json", "make bench-quality")
     ratios, lines = sorted({row["ratio"] for row in rows}), []
     for dataset, condenser in sorted(dict.fromkeys((row["dataset"], row["condenser"]) for row in rows)):
         mine = [row for row in rows if (row["dataset"], row["condenser"]) == (dataset, condenser)]
@@ -116,31 +112,31 @@ def curves() -> str:
         lines.append([dataset, f"`{condenser}`", inductive, *shares])
     heads = ["dataset", "condenser", "inductive", *(f"{100 * ratio:g} %" for ratio in ratios)]
     how = "NDCG@10 of BPRMF in % of BPRMF tuned on full data, test, mean over the seeds measured"
-    return f"{_markdown(heads, lines)}\n\n{how} (`make bench-quality`, `make paper-table`)."
+    return f"{markdown(heads, lines)}\n\n{how} (`make bench-quality`, `make paper-table`)."
 
 
 def ablation() -> str:
     """What each part of ``synthetic-users`` is worth: its set's share of full data without it."""
     rows = _rows("ablation")
     if not rows:
-        return _none_yet("ablation.json", "make bench-ablation")
-    models, lines = _distinct(rows, "downstream_model"), []
-    for variant in _distinct(rows, "variant"):
+        return none_yet("ablation.json", "make bench-ablation")
+    models, lines = distinct(rows, "downstream_model"), []
+    for variant in distinct(rows, "variant"):
         mine = [row for row in rows if row["variant"] == variant]
         seconds = f"{median(row['condense_seconds'] for row in mine):.0f}"
         lines.append([variant, *(_shares(_only(mine, model)) for model in models), seconds])
-    n_seeds = len(_distinct(rows, "seed"))
-    heads = ["variant", *map(_title, models), "condensing, s"]
+    n_seeds = len(distinct(rows, "seed"))
+    heads = ["variant", *map(title, models), "condensing, s"]
     how = f"NDCG@10 / Recall@20 in % of the same model on full data, test, {n_seeds} seed{'s' if n_seeds > 1 else ''}"
     ratio = f"{100 * rows[0]['ratio']:g} % of {rows[0]['dataset']}"
-    return f"{_markdown(heads, lines)}\n\n{ratio}; {how} (`make bench-ablation`)."
+    return f"{markdown(heads, lines)}\n\n{ratio}; {how} (`make bench-ablation`)."
 
 
 def ceiling() -> str:
     """What a set that mentions few items can rank at all."""
     rows = _rows("ceiling")
     if not rows:
-        return _none_yet("ceiling.json", "make bench-ceiling")
+        return none_yet("ceiling.json", "make bench-ceiling")
     lines = [
         [
             row["dataset"],
@@ -153,23 +149,23 @@ def ceiling() -> str:
         for row in rows
     ]
     heads = ["dataset", "ratio", "budget", "items mentioned", "of test interactions", "of the teacher's NDCG@10"]
-    return f"{_markdown(heads, lines)}\n\nTest, one seed (`make bench-ceiling`)."
+    return f"{markdown(heads, lines)}\n\nTest, one seed (`make bench-ceiling`)."
 
 
 def held_out() -> str:
     """Users kept out of everything, folded in against the condensed set and against full data."""
     rows = _rows("held_out")
     if not rows:
-        return _none_yet("held_out.json", "make bench-held-out")
+        return none_yet("held_out.json", "make bench-held-out")
     lines = []
-    for model in _distinct(rows, "downstream_model"):
+    for model in distinct(rows, "downstream_model"):
         mine = _only(rows, model)
-        full, condensed = (_spread(mine, f"{side}ndcg@10") for side in ("full_", ""))
-        lines.append([_title(model), str(len(mine)), full, condensed, _shares(mine)])
+        full, condensed = (spread([row[f"{side}ndcg@10"] for row in mine]) for side in ("full_", ""))
+        lines.append([title(model), str(len(mine)), full, condensed, _shares(mine)])
     heads = ["model", "seeds", "NDCG@10, T", "NDCG@10, C", "NDCG@10 / Recall@20, % of T"]
     share = f"{100 * rows[0]['held_out_share']:g} % of the users of {rows[0]['dataset']}"
     how = f"{share} kept out of everything, then folded in from their own histories against C ({rows[0]['ratio']:.1%})"
-    return f"{_markdown(heads, lines)}\n\n{how} and against T, on either side (`make bench-held-out`)."
+    return f"{markdown(heads, lines)}\n\n{how} and against T, on either side (`make bench-held-out`)."
 
 
 def _shares(rows: Sequence[Row]) -> str:
@@ -177,7 +173,7 @@ def _shares(rows: Sequence[Row]) -> str:
         return "–"
     shares = " / ".join(f"{100 * fmean(row[key] for row in rows):.1f}" for key in ("quality", "recall_quality"))
     other: str = rows[0].get("reference_model") or rows[0]["downstream_model"]
-    return shares if other == rows[0]["downstream_model"] else f"{shares} of {_title(other)}"
+    return shares if other == rows[0]["downstream_model"] else f"{shares} of {title(other)}"
 
 
 def reference() -> str:
@@ -185,20 +181,20 @@ def reference() -> str:
     ours = [row for row in _rows("quality") if (row["dataset"], row["ratio"]) == ("ml-100k", 0.25)]
     theirs = read_rows(ROOT / "tests" / "reference" / "recbole_quality.json")
     if not (ours and theirs):
-        return _none_yet("quality.json", "make bench-quality")
+        return none_yet("quality.json", "make bench-quality")
     lines = []
     for row in (row for row in theirs if row["chosen"]):
         same = [mine for mine in _only(ours, row["model"]) if mine["seed"] == row["seed"]]
         figure = f"{same[0]['full_ndcg@10']:.4f}" if same else "–"
-        lines.append([_title(row["model"]), str(row["seed"]), figure, f"{row['ndcg@10']:.4f}"])
-    return _markdown(["model", "seed", "NDCG@10", "RecBole 1.2.1"], lines)
+        lines.append([title(row["model"]), str(row["seed"]), figure, f"{row['ndcg@10']:.4f}"])
+    return markdown(["model", "seed", "NDCG@10", "RecBole 1.2.1"], lines)
 
 
 def speed() -> str:
     """Every case of ``speed.json``: seconds of both sides, their ratio, and the quality that belongs to them."""
     rows = [row for row in _rows("speed") if "ratio" in row]
     if not rows:
-        return _none_yet("speed.json", "make bench-speed")
+        return none_yet("speed.json", "make bench-speed")
     heads = ["case", "ours, s", "peer, s", "peer", "times as fast", "NDCG@10, ours", "NDCG@10, peer"]
     lines = [
         [
@@ -216,7 +212,7 @@ def speed() -> str:
         "once, on another machine, and is scaled to this one; of trainings of RecBole's graph models two epochs are "
         "timed. NDCG@10 on test (`make bench-speed`)."
     )
-    return f"{_markdown(heads, lines)}\n\n{note}"
+    return f"{markdown(heads, lines)}\n\n{note}"
 
 
 def _slope(sizes: Sequence[Row], column: str) -> str:
@@ -240,7 +236,7 @@ def scale() -> str:
     rows = _rows("scale")
     sizes = [row for row in rows if "n_interactions" in row]
     if not sizes:
-        return _none_yet("scale.json", "make bench-scale")
+        return none_yet("scale.json", "make bench-scale")
     heads = ["interactions", "a BPRMF epoch, s", "pool, s", "ranking, s", "peak memory, MB"]
     lines = [
         [
@@ -252,7 +248,7 @@ def scale() -> str:
     ]
     growth = "".join(_growth(row, sizes) for row in rows if "time_exponent" in row)
     shape = f"{sizes[0]['n_users']:,} users × {sizes[0]['n_items']:,} items, one thread"
-    return f"{_markdown(heads, lines)}\n\n{shape} (`make bench-scale`).{growth}"
+    return f"{markdown(heads, lines)}\n\n{shape} (`make bench-scale`).{growth}"
 
 
 def selection() -> str:
@@ -261,7 +257,7 @@ def selection() -> str:
     rows = [row for row in everything if row["kind"] == "selection"]
     rows.sort(key=lambda row: (row["dataset"], row["condenser"], row["ratio"], row["seed"]))
     if not rows:
-        return _none_yet("selection.json", "make bench-select")
+        return none_yet("selection.json", "make bench-select")
     heads = [
         *("dataset", "condenser", "ratio", "inductive", "seed", "τ, valid", "of one model", "of two", "τ, test"),
         *("regret", "by lot", "time"),
@@ -285,13 +281,13 @@ def selection() -> str:
                 *(cell for size in (3, 5) for cell in _regret_and_time(by_size.get(size))),
             ]
         )
-    counts = " or ".join(map(str, _distinct(rows, "n_configurations")))
+    counts = " or ".join(map(str, distinct(rows, "n_configurations")))
     note = (
         f"{counts} configurations, one thread; τ of one model, of two: over the pairs of configurations of one model, "
         "of two models, alone; time: full data over condensed set, and beside a shortlist over set and shortlist "
         "together (`make bench-select`)."
     )
-    return f"{_markdown(heads, lines)}\n\n{note}"
+    return f"{markdown(heads, lines)}\n\n{note}"
 
 
 def _regret_and_time(one: Shortlist | None) -> tuple[str, str]:
@@ -330,7 +326,7 @@ def _trainings(row: Row, everything: Sequence[Row]) -> tuple[Side, Side]:
 def training_time() -> str:
     """Training on a quarter of the data and on all of it, timed in turn, by both clocks."""
     rows, lines = _rows("training_time"), []
-    for model in _distinct(rows, "downstream_model"):
+    for model in distinct(rows, "downstream_model"):
         mine = _only(rows, model)
         reached = [row["speed_up_to_share"] for row in mine if row["speed_up_to_share"]]
         clocks = [f"{median(row[name] for row in mine):.3g}" for name in ("full_train_seconds", "train_seconds")]
@@ -341,9 +337,9 @@ def training_time() -> str:
         making = _making_seconds(mine[0], [row["seed"] for row in mine])
         saved = median(row["full_train_seconds"] - row["train_seconds"] for row in mine)
         paid = [f"{making:.0f}", f"{making / saved:.1f}"] if making else ["–", "–"]
-        lines.append([_title(model), f"{len(mine)}", quality, *epochs, *clocks, speed_up, to_share, *paid])
+        lines.append([title(model), f"{len(mine)}", quality, *epochs, *clocks, speed_up, to_share, *paid])
     if not lines:
-        return _none_yet("training_time.json", "make bench-training-time")
+        return none_yet("training_time.json", "make bench-training-time")
     heads = [
         *("model", "seeds", "NDCG@10, of full", "best epoch, full", "condensed", "s, full", "condensed"),
         *("to the best", "to 98 % of full", "making the set, s", "break-even"),
@@ -355,7 +351,7 @@ def training_time() -> str:
         "*making the set*: teacher and condensing, timed once; *break-even*: trainings to the best after which that is "
         "paid for"
     )
-    return f"{_markdown(heads, lines)}\n\n{how} (`make bench-training-time`)."
+    return f"{markdown(heads, lines)}\n\n{how} (`make bench-training-time`)."
 
 
 def _making_seconds(case: Row, seeds: Sequence[int]) -> float | None:
@@ -375,7 +371,7 @@ def convergence() -> str:
     order = ("own_user", "variance_reduction", "n_samples")
     rows.sort(key=lambda row: (row["dataset"], -row["margin"], *(row[key] for key in order)))
     if not rows:
-        return _none_yet("convergence.json", "make bench-convergence")
+        return none_yet("convergence.json", "make bench-convergence")
     lines = [
         [
             row["dataset"],
@@ -398,14 +394,14 @@ def convergence() -> str:
         "gradient mapping; masks of an epoch; noise: what it adds to the squared norm of a step "
         "(`make bench-convergence`)."
     )
-    return f"{_markdown(heads, lines)}\n\n{note}"
+    return f"{markdown(heads, lines)}\n\n{note}"
 
 
 def overhead() -> str:
     """What the drivers cost on top of the bare stage functions, on a short job and beside the whole one."""
     rows = {(row["dataset"], row["job"]): row for row in _rows("overhead")}
     lines = []
-    for dataset in _distinct(list(rows.values()), "dataset"):
+    for dataset in distinct(list(rows.values()), "dataset"):
         if short := rows.get((dataset, "short")):
             lines += [
                 [dataset, "the job, cut short", *(_clocks(short, side) for side in ("bare", "flow", "dvc"))],
@@ -416,12 +412,12 @@ def overhead() -> str:
             shares = (f"{100 * whole[f'{side}_share_of_seconds']:.1f} %" for side in ("flow", "dvc"))
             lines.append([dataset, "the whole job, conducting it beside it", _clocks(whole, "bare"), *shares])
     if not lines:
-        return _none_yet("overhead.json", "make bench-overhead")
+        return none_yet("overhead.json", "make bench-overhead")
     heads = ["dataset", "seconds of", "stage functions", "Prefect flow", "`dvc repro`"]
     repetitions = max(row.get("repetitions", 1) for row in rows.values())
     runs = "one run of each" if repetitions == 1 else f"medians of {repetitions} runs of each"
     note = f"Seconds on the wall (of processors); {runs}, in turn (`make bench-overhead`)."
-    return f"{_markdown(heads, lines, words=2)}\n\n{note}"
+    return f"{markdown(heads, lines, words=2)}\n\n{note}"
 
 
 def _clocks(row: Row, name: str) -> str:
@@ -432,7 +428,7 @@ def refresh() -> str:
     """Warm and unchanged sets in percent of a cold one, by dataset, increment and model, over the seeds."""
     rows = _rows("refresh")
     if not rows:
-        return _none_yet("refresh.json", "make bench-refresh")
+        return none_yet("refresh.json", "make bench-refresh")
     heads = ["dataset", "new", "model", "seeds", "warm", "champion unchanged", "time", "time with the teacher's"]
     lines = []
     for case in dict.fromkeys((row["dataset"], row["increment"], row["downstream_model"]) for row in rows):
@@ -444,12 +440,12 @@ def refresh() -> str:
             [row["time_share_with_teacher"] for row in mine],
         )
         cells = (f"{100 * fmean(values):.1f} %" for values in shares)
-        lines.append([case[0], f"{100 * case[1]:.3g} %", _title(case[2]), str(len(mine)), *cells])
+        lines.append([case[0], f"{100 * case[1]:.3g} %", title(case[2]), str(len(mine)), *cells])
     note = (
         "test NDCG@10 and processor time in percent of those of a set condensed anew, mean over seeds; splits by time "
         "(`make bench-refresh`)."
     )
-    return f"{_markdown(heads, lines)}\n\n{note}"
+    return f"{markdown(heads, lines)}\n\n{note}"
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -488,21 +484,14 @@ def _only(rows: Sequence[Row], model: str) -> list[Row]:
 
 def _full(rows: Sequence[Row]) -> list[str]:
     one_a_seed = list({row["seed"]: row for row in rows}.values())
-    return [_spread(one_a_seed, f"full_{key}") for key in METRICS]
+    return [spread([row[f"full_{key}"] for row in one_a_seed]) for key in METRICS]
 
 
 def _condensed(rows: Sequence[Row]) -> list[str]:
     shares = [
         f" ({100 * fmean(row[key] / row[f'full_{key}'] for row in rows):.1f} %)" if rows else "" for key in METRICS
     ]
-    return [_spread(rows, key) + share for key, share in zip(METRICS, shares, strict=True)]
-
-
-def _spread(rows: Sequence[Row], key: str) -> str:
-    values = [row[key] for row in rows]
-    if not values:
-        return "–"
-    return f"{fmean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+    return [spread([row[key] for row in rows]) + share for key, share in zip(METRICS, shares, strict=True)]
 
 
 def _three_digits(value: float) -> str:
@@ -516,10 +505,6 @@ def _interval(row: Row, name: str) -> str:
 
 def _or_dash(value: float | None, write: str) -> str:
     return "–" if value is None else write.format(value).replace("-", "−")
-
-
-def _none_yet(file: str, command: str) -> str:
-    return f"*No figures yet: `{command}` writes `{(FOLDER / file).relative_to(ROOT).as_posix()}`.*"
 
 
 def documents() -> list[Path]:

@@ -140,6 +140,15 @@ def test_checks_show_severity_counts_and_reasons(files: Workspace):
     assert "Dropped while preparing: rating below 3 (210)" in text
 
 
+def test_a_warning_about_a_whole_table_sets_nothing_aside(files: Workspace):
+    checks = json.loads((files.split / "checks.json").read_text())
+    dense = {"column": None, "rule": "must hold at most 50% of all pairs", "severity": "warning", "passed": False}
+    checks["expectations"] = [dense | {"n_failed": 0, "examples": []}]
+    write_json(files.split / "checks.json", checks)
+    text = re.sub(r"\s+", " ", render(files).text["checks"])
+    assert "must hold at most 50% of all pairswarning warning 0" in text
+
+
 def test_contents_measure_the_long_tail(files: Workspace):
     text = render(files).text["contents"]
     for expected in ("Catalogue coverage", "Tail share", "of which pseudo", "60.0 % observed", "40.0 % pseudo"):

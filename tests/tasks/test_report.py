@@ -127,6 +127,7 @@ def test_history_shows_before_and_after_of_a_typical_user(files: Workspace):
     train = io.read_part(files.split, "train")
     user = int(re.search(r"User (\d+)", text)[1]) - 1000
     degree = train.user_degree
+    assert "the median activity among users with both kinds of interactions." in text
     assert abs(degree[user] - np.median(degree)) == np.abs(degree - np.median(degree)).min()
     assert f"Of {degree[user]} training interactions 3 were kept, and 2 that the user never had were added" in text
     assert [text.count(f"({mark})") for mark in ("left out", "kept", "added")] == [degree[user] - 3, 6, 2]
@@ -232,6 +233,7 @@ def test_condensed_set_without_pseudo_interactions(files: Workspace):
     page = render(files)
     assert "of which pseudo" not in page.text["contents"]
     assert "were added" not in page.text["history"]
+    assert "the median activity among users in the set." in page.text["history"]
 
 
 def test_a_set_of_synthetic_users_says_so_beside_every_figure(tmp_path: Path):

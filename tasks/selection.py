@@ -143,6 +143,7 @@ class Selection:
             "condenser": self.card.condenser,
             "ratio": self.card.ratio,
             "inductive": self.sides[0].inductive,
+            "own_users": self.condensed.inductive,
             "condensed_sha256": self.card.sha256,
             "n_condensed": self.card.n_interactions,
             "n_full": len(self.split.train),

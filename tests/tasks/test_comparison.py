@@ -58,6 +58,11 @@ def test_full_data_that_find_nothing_are_nothing_to_compare_with():
         comparison.beside_full({"ndcg@10": 0.1, "recall@20": 0.1}, {"ndcg@10": 0.1, "recall@20": 0.0})
 
 
+def test_a_cell_beside_a_bprmf_that_finds_nothing_has_no_share_of_it(compare, monkeypatch):
+    monkeypatch.setattr(compare, "base", lambda cell: {"ndcg@10": 0.0})
+    assert compare.measure(cell())["reference_quality"] is None
+
+
 def test_what_is_asked_for_by_many_at_once_is_made_once():
     once, made = Once[int](keep=2), []
 

@@ -25,6 +25,7 @@ from dconrec_core.data.raw import ITEM, RATING, USER
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.options import RunOptions
 from tasks.checks import Check
+from tasks.outputs import read_json
 from tasks.params import ChecksParams, Component, RefreshParams
 from tasks.validate import judge, sift
 from tasks.workspace import Workspace
@@ -213,7 +214,7 @@ class Increments:
 
 def new_users(files: Workspace) -> set[str]:
     """Users whose first row came with the latest increment; none where nothing was ever appended."""
-    source = json.loads((files.raw / "source.json").read_text(encoding="utf-8"))
+    source = read_json(files.raw / "source.json")
     if source["dataset"] != "file":
         return set()
     entries = Increments(files.root / source["source"]).entries

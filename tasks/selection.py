@@ -273,9 +273,3 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
 def agreement_of(result: Mapping[str, Any]) -> Agreement:
     """The summary in a result that was read back."""
     return Agreement(**{name: result[name] for name in Agreement.__dataclass_fields__})
-
-
-def read_selection(files: Workspace) -> dict[str, Any]:
-    """The result of the last selection."""
-    result: dict[str, Any] = json.loads(files.selection.read_text(encoding="utf-8"))
-    return result

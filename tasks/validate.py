@@ -30,6 +30,7 @@ from tasks.checks import (
     share_suite,
 )
 from tasks.checks_page import checks_page
+from tasks.outputs import read_json
 from tasks.params import ChecksParams
 
 N_EXAMPLES = 3
@@ -85,8 +86,10 @@ def validate(params: ChecksParams, raw: Path, out: Path) -> None:
         DataError: A critical rule does not hold, or more rows than ``max_quarantined`` had to be set aside.
     """
     ratings = read_table(raw / "ratings.parquet")
-    table = f"{raw / 'ratings.parquet'} ({_source(raw)['source']})"
-    kept, reasons, outcomes = passing(params, table, ratings, _rating_range(raw))
+    source = read_json(raw / "source.json")
+    table = f"{raw / 'ratings.parquet'} ({source['source']})"
+    bounds = source["rating_range"]
+    kept, reasons, outcomes = passing(params, table, ratings, tuple(bounds) if bounds else None)
     checks = _summary("ratings", len(ratings), outcomes, reasons.value_counts())
     with atomic_folder(out) as folder:
         write_table(folder / "ratings.parquet", kept)
@@ -286,19 +289,6 @@ def _summary(
         "n_quarantined": sum(counts.values()),
         "quarantined": dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
     }
-
-
-def _source(raw: Path) -> dict[str, Any]:
-    path = raw / "source.json"
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; run the stage that writes it (dvc repro, or make demo)")
-    source: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return source
-
-
-def _rating_range(raw: Path) -> tuple[float, float] | None:
-    bounds = _source(raw)["rating_range"]
-    return (float(bounds[0]), float(bounds[1])) if bounds else None
 
 
 def _json(value: Any) -> Any:

@@ -24,7 +24,7 @@ from dconrec_core.data.io import read_table
 from dconrec_core.data.raw import ITEM, RATING, USER
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.options import RunOptions
-from tasks.checks import Check
+from tasks.checks import Check, between
 from tasks.outputs import read_json
 from tasks.params import ChecksParams, Component, RefreshParams
 from tasks.validate import judge, sift
@@ -108,17 +108,12 @@ def drift_suite(params: RefreshParams) -> list[Check]:
         "rating_shift": (0, params.max_rating_shift, "max_rating_shift"),
     }
     return [
-        Check(
+        between(
             column,
-            f"be at least {low:g}" if high is None else f"be at most {high:g}",
+            low,
+            high,
             "critical",
-            "ExpectColumnValuesToBeBetween",
-            {"column": column, "min_value": low, "max_value": high},
-            lambda frame, column=column, low=low, high=high: (
-                ~frame[column].between(  # type: ignore[misc]
-                    low, float("inf") if high is None else high
-                )
-            ),
+            f"be at least {low:g}" if high is None else f"be at most {high:g}",
             way_out.format(key),
         )
         for column, (low, high, key) in bounds.items()

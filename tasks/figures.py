@@ -9,6 +9,8 @@ from markupsafe import Markup
 Point = tuple[float, float]
 
 LEFT, RIGHT, TOP, BOTTOM = 48, 22, 26, 46  # room around the plot, in units of the view box
+STYLES = ("full", "condensed", "dconrec", "random", "random-pool", "random-users", "popularity", "teacher-top")
+"""Training sets that have a colour of their own."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,16 @@ def _dot(series: Series, point: Point, x: Axis, y: Axis, x_scale: _Scale, y_scal
     return Markup('<circle class="dot s-{}" cx="{}" cy="{}" r="3.4"><title>{}</title></circle>').format(
         series.style, _n(x_scale(point[0])), _n(y_scale(point[1])), text
     )
+
+
+def style_of(training_set: str) -> str:
+    """The CSS class of a training set; one the page has no colour for is drawn like an unnamed other."""
+    return training_set if training_set in STYLES else "other"
+
+
+def percent(value: float) -> str:
+    """0.934 as ``93.4 %``, without digits that say nothing."""
+    return f"{value * 100:.{2 if value < 0.1 else 3}g}\N{NO-BREAK SPACE}%"
 
 
 def swatch(style: str) -> Markup:

@@ -10,8 +10,8 @@ import pytest
 from dconrec_core.atomic import write_json
 from dconrec_core.data import io
 from dconrec_core.errors import DataError
+from tasks.figures import STYLES, style_of
 from tasks.report import report
-from tasks.report_panels import STYLES, style_of
 from tasks.workspace import Workspace
 from tests.tasks.report_files import EVIL_TITLE, MODELS, SETS, fabricate
 

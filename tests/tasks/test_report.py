@@ -11,6 +11,7 @@ from dconrec_core.atomic import write_json
 from dconrec_core.data import io
 from dconrec_core.errors import DataError
 from tasks.figures import STYLES, style_of
+from tasks.installed import installed
 from tasks.report import report
 from tasks.workspace import Workspace
 from tests.tasks.report_files import EVIL_TITLE, MODELS, SETS, fabricate
@@ -161,6 +162,13 @@ def test_versions_and_identity(files: Workspace):
     assert re.search(r"python 3\.\d+\.\d+.*torch \d.*prefect 3.*great_expectations 1", page.text["reproduce"], re.S)
     assert "cd" * 32 in page.text["use"]
     assert "read_condensed('data/condensed')" in page.text["use"]
+
+
+def test_a_package_of_which_only_the_skinny_one_is_there_has_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "toy_skinny-1.2.dist-info").mkdir()
+    (tmp_path / "toy_skinny-1.2.dist-info/METADATA").write_text("Name: toy-skinny\nVersion: 1.2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert (installed("toy"), installed("toy-of-nobody")) == ("1.2", None)
 
 
 def test_every_figure_is_described_and_drawn(files: Workspace):

@@ -31,9 +31,15 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes ``path`` when the block ends without an error."""
+def atomic_file(path: Path, suffix: str = "") -> Iterator[Path]:
+    """A temporary path to write to; it becomes ``path`` when the block ends without an error.
+
+    Args:
+        path: Where the file belongs.
+        suffix: Behind the temporary name, for readers that tell the format by it.
+    """
     temporary = _temporary(path)
+    temporary = temporary.with_name(f"{temporary.name}{suffix}")
     try:
         with _naming(path):
             yield temporary

@@ -30,8 +30,9 @@ from flows.params import check_names, read_params, write_changes
 from flows.stages import STAGES
 from flows.states import KEPT, RETRY_SECONDS, STOPPED, UNREACHABLE, Interrupted, failed, is_unreachable
 from tasks.naming import run_name
+from tasks.outputs import read_json
 from tasks.params import PipelineParams
-from tasks.selection import PIPELINE_FIRST, Selection, Training, agreement_of, read_selection
+from tasks.selection import PIPELINE_FIRST, Selection, Training, agreement_of
 from tasks.versioning import Versions
 from tasks.workspace import Workspace
 
@@ -213,7 +214,7 @@ def rows_of(result: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def summary(files: Workspace) -> str:
     """What was compared, what it says, and where to look."""
-    result = read_selection(files)
+    result = read_json(files.selection)
     found = agreement_of(result)
     inductive = "inductive, " if result["inductive"] else ""
     return "\n".join(

@@ -60,18 +60,18 @@ def rows_suite(frame: pd.DataFrame, rating_range: tuple[float, float] | None, no
     """The raw table, row by row."""
     checks = [_present(column, "warning") for column in frame if column in (*IDS, *NUMBERS, PART)]
     checks += [
-        _between(column, 0, None, "warning", "not be negative", "keep them as text where they are meant (text_ids)")
+        between(column, 0, None, "warning", "not be negative", "keep them as text where they are meant (text_ids)")
         for column in IDS
         if str(frame[column].dtype) in INTEGERS
     ]
     if RATING in frame:
         low, high = rating_range or (-LARGEST, LARGEST)
         rule = f"be from {low:g} to {high:g}" if rating_range else "be finite"
-        checks.append(_between(RATING, low, high, "warning", rule, "see dataset.config.rating_range"))
+        checks.append(between(RATING, low, high, "warning", rule, "see dataset.config.rating_range"))
     if TIMESTAMP in frame:
         today = datetime.fromtimestamp(now, UTC).date()
         hint = f"see dataset.config.timestamp_unit: are they milliseconds? or is the clock here wrong ({today})?"
-        checks.append(_between(TIMESTAMP, 0, now, "warning", "be from 1970 to now, not in the future", hint))
+        checks.append(between(TIMESTAMP, 0, now, "warning", "be from 1970 to now, not in the future", hint))
     if PART in frame:
         checks.append(_one_of(PART, PARTS, "warning", "be train, valid or test", "see dataset.config.part"))
     return checks
@@ -165,7 +165,7 @@ def condensed_suite(budget: int, n_users: int, n_items: int, inductive: bool = F
         _of_catalogue("item", n_items),
         _distinct("hold each user and item once"),
         _one_of("observed", (True, False), "critical", "say true (observed) or false (pseudo)"),
-        _between("keep_prob", 0, 1, "critical", "be a probability, 0 to 1"),
+        between("keep_prob", 0, 1, "critical", "be a probability, 0 to 1"),
     ]
 
 
@@ -212,7 +212,9 @@ def _present(column: str, severity: Severity) -> Check:
     )
 
 
-def _between(column: str, low: float, high: float | None, severity: Severity, rule: str, way_out: str = "") -> Check:
+def between(column: str, low: float, high: float | None, severity: Severity, rule: str, way_out: str = "") -> Check:
+    """Numbers that must not be below ``low`` or above ``high``; missing ones are not judged."""
+
     def outside(frame: pd.DataFrame) -> pd.Series:
         values = frame[column]
         inside = values.between(low, float("inf") if high is None else high)
@@ -248,7 +250,7 @@ def _several(column: str, least: int) -> Check:
 
 
 def _of_catalogue(column: str, size: int, whole: str = "the catalogue") -> Check:
-    return _between(column, 0, size - 1, "critical", f"be of {whole}, 0 to {size - 1}")
+    return between(column, 0, size - 1, "critical", f"be of {whole}, 0 to {size - 1}")
 
 
 def _dense(column: str, size: int, whole: str = "the catalogue") -> list[Check]:

@@ -375,7 +375,7 @@ class Comparison:
             "valid_ndcg@10": trained.history.best_valid,
             **beside_full(trained.metrics, full),
             "reference_model": full["model"],
-            "reference_quality": trained.metrics["ndcg@10"] / base["ndcg@10"] if base else None,
+            "reference_quality": trained.metrics["ndcg@10"] / base["ndcg@10"] if base and base["ndcg@10"] else None,
             "same_settings_ndcg@10": trained.same_settings["ndcg@10"],
             "same_settings_quality": trained.same_settings["ndcg@10"] / full["ndcg@10"],
             **seconds,

@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 Point = tuple[float, float]
 
 LEFT, RIGHT, TOP, BOTTOM = 48, 22, 26, 46  # room around the plot, in units of the view box
+STYLES = ("full", "condensed", "dconrec", "random", "random-pool", "random-users", "popularity", "teacher-top")
+"""Training sets that have a colour of their own."""
 
 
 @dataclass(frozen=True)
@@ -195,11 +197,21 @@ def _dot(series: Series, point: Point, x: Axis, y: Axis, x_scale: _Scale, y_scal
     )
 
 
+def style_of(training_set: str) -> str:
+    """The CSS class of a training set; one the page has no colour for is drawn like an unnamed other."""
+    return training_set if training_set in STYLES else "other"
+
+
+def percent(value: float) -> str:
+    """0.934 as ``93.4 %``, without digits that say nothing."""
+    return f"{value * 100:.{2 if value < 0.1 else 3}g}\N{NO-BREAK SPACE}%"
+
+
 def swatch(style: str) -> Markup:
     """A short piece of a line, for a legend."""
     return Markup(
         '<svg class="swatch" viewBox="0 0 26 8" aria-hidden="true"><path class="line s-{}" d="M1 4H25"/></svg>'
-    ).format(escape(style))
+    ).format(style)
 
 
 def _n(value: float) -> str:

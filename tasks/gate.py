@@ -1,10 +1,10 @@
 """The quality gate: which rules a condensed dataset must satisfy to become champion, and how each came out."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tasks.outputs import read_json
 from tasks.params import GateParams
 from tasks.summary import POPULARITY_RANKER, Result
 from tasks.workspace import Workspace
@@ -43,7 +43,7 @@ def judge_files(files: Workspace) -> list[Outcome]:
     }
     if _is_of_todays_increment(files):
         checks["increment"] = files.refresh
-    passed = {name: path.is_file() and bool(json.loads(path.read_text())["passed"]) for name, path in checks.items()}
+    passed = {name: bool(read_json(path, optional=True).get("passed")) for name, path in checks.items()}
     failed = [name for name, good in passed.items() if not good]
     reason = f"{', '.join(failed)} missing or failed" if failed else f"{', '.join(passed)} passed"
     attached = files.report.is_file()
@@ -55,11 +55,8 @@ def judge_files(files: Workspace) -> list[Outcome]:
 
 def _is_of_todays_increment(files: Workspace) -> bool:
     """Whether the checks of an increment are of the one that made today's data; they stay when data are exchanged."""
-    source = files.raw / "source.json"
-    if not (files.refresh.is_file() and source.is_file()):
-        return False
-    after = json.loads(files.refresh.read_text(encoding="utf-8")).get("after")
-    return bool(after) and after == json.loads(source.read_text(encoding="utf-8")).get("sha256")
+    after = read_json(files.refresh, optional=True).get("after")
+    return bool(after) and after == read_json(files.raw / "source.json", optional=True).get("sha256")
 
 
 def _min_quality(least: float, results: Iterable[Result]) -> Outcome:

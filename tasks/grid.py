@@ -11,8 +11,10 @@ from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.types import Split
 from tasks.comparison import Cell, Settings, Teaching
-from tasks.params import PipelineParams
+from tasks.ingest import load
+from tasks.params import Component, PipelineParams
 from tasks.split import divide
+from tasks.validate import passing
 
 MODEL_COST: Mapping[str, float] = {"bprmf": 1, "ease": 1, "ridge": 1, "lightgcn": 3, "xsimgcl": 8, "ngcf": 20}
 """A training's seconds, roughly, in units of BPRMF's on the same data."""
@@ -122,23 +124,26 @@ def _cost(cell: Cell) -> tuple[float, float, int, str]:
 
 
 def load_split(preset: PipelineParams, seed: int, cache: Path, data: Path | None, options: RunOptions) -> Split:
-    """The split of a preset under a seed, in memory.
+    """The split of a preset under a seed, in memory; of a file of the user's own, of the rows that ``validate`` keeps.
 
     Args:
-        preset: Dataset, preparation and split.
+        preset: Dataset, checks, preparation and split.
         seed: Of the split.
         cache: Folder of downloads.
         data: Folder of the files that cannot be downloaded; the preset's by default.
         options: Whom to tell of a download's progress.
 
     Raises:
-        DataError: It cannot be had or read.
+        DataError: It cannot be had or read, or a critical check fails.
     """
     entry = lookup(DATASETS, preset.dataset.name, "dataset.name")
     settings: dict[str, Any] = dict(preset.dataset.config)
     if data and "folder" in entry.config_class.model_fields:
         settings["folder"] = data
-    table = entry.build(entry.configure("dataset.config", settings)).load(cache, options)
+    table = load(Component(name=preset.dataset.name, config=settings), cache, options)
+    frame = table.frame
+    if preset.dataset.name == "file":  # published ones are what their loaders check them to be
+        frame, _, _ = passing(preset.checks, table.source, frame, table.rating_range)
     rules = preset.prepare
-    prepared = prepare(table.frame, table.items, threshold=rules.threshold, k_core=rules.k_core)
+    prepared = prepare(frame, table.items, threshold=rules.threshold, k_core=rules.k_core)
     return divide(prepared, preset.split, seed)

@@ -5,6 +5,7 @@ from pathlib import Path
 from dconrec_core.atomic import atomic_folder, write_json
 from dconrec_core.data import DATASETS
 from dconrec_core.data.io import write_table
+from dconrec_core.data.raw import RawTable
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from tasks.params import Component
@@ -24,10 +25,7 @@ def ingest(params: Component, out: Path, cache: Path, options: RunOptions) -> No
         ConfigError: No such dataset, or it has no such setting.
         DataError: It cannot be had or read.
     """
-    entry = lookup(DATASETS, params.name, "dataset.name")
-    loader = entry.build(entry.configure("dataset.config", params.config))
-    with readable(f"dataset {params.name!r}", "its files are damaged, or not the published ones: get them again"):
-        table = loader.load(cache, options)
+    table = load(params, cache, options)
     with atomic_folder(out) as folder:
         write_table(folder / "ratings.parquet", table.frame)
         if table.items is not None:
@@ -42,3 +40,11 @@ def ingest(params: Component, out: Path, cache: Path, options: RunOptions) -> No
             "titles": table.items is not None,
         }
         write_json(folder / "source.json", source)
+
+
+def load(params: Component, cache: Path, options: RunOptions) -> RawTable:
+    """A dataset as its source has it; arguments and errors are those of ``ingest``."""
+    entry = lookup(DATASETS, params.name, "dataset.name")
+    loader = entry.build(entry.configure("dataset.config", params.config))
+    with readable(f"dataset {params.name!r}", "its files are damaged, or not the published ones: get them again"):
+        return loader.load(cache, options)

@@ -7,8 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.figures import swatch
-from tasks.report_panels import percent, style_of
+from tasks.figures import percent, style_of, swatch
 from tasks.summary import MODEL_LABELS
 
 

@@ -4,6 +4,7 @@ An increment is a file like the one that ``dataset.config`` describes, with rows
 remembered beside the file, before the file changes: an increment is never appended twice, also after a crash.
 """
 
+import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from dconrec_core.data.io import read_table
 from dconrec_core.data.raw import ITEM, RATING, USER
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.options import RunOptions
-from tasks.checks import Check
+from tasks.checks import Check, between
+from tasks.outputs import read_json
 from tasks.params import ChecksParams, Component, RefreshParams
 from tasks.validate import judge, sift
 from tasks.workspace import Workspace
@@ -106,17 +108,12 @@ def drift_suite(params: RefreshParams) -> list[Check]:
         "rating_shift": (0, params.max_rating_shift, "max_rating_shift"),
     }
     return [
-        Check(
+        between(
             column,
-            f"be at least {low:g}" if high is None else f"be at most {high:g}",
+            low,
+            high,
             "critical",
-            "ExpectColumnValuesToBeBetween",
-            {"column": column, "min_value": low, "max_value": high},
-            lambda frame, column=column, low=low, high=high: (
-                ~frame[column].between(  # type: ignore[misc]
-                    low, float("inf") if high is None else high
-                )
-            ),
+            f"be at least {low:g}" if high is None else f"be at most {high:g}",
             way_out.format(key),
         )
         for column, (low, high, key) in bounds.items()
@@ -141,16 +138,18 @@ def append(dataset: Component, params: RefreshParams, checks: ChecksParams, incr
     sha256, log = _sha256(increment), Increments(config.path)
     if log.finished(sha256):
         return False
+    _require_format(config, increment)
     before = FileDataset(config).load(files.cache, RunOptions()).frame
-    read = FileDataset(config.model_copy(update={"path": increment})).load(files.cache, RunOptions())
+    read = FileDataset(_at(config, increment)).load(files.cache, RunOptions())
     fresh = read.frame
     drift = Drift.between(before, fresh)
     if config.names is not None:
         _refuse_header(config, before, fresh, increment)
     outcomes = judge(str(increment), pd.DataFrame([vars(drift)]).astype("float64"), drift_suite(params))
     sift(str(increment), fresh, read.rating_range, max(checks.max_quarantined, 1 / len(fresh)))
-    with atomic_file(config.path) as temporary:
+    with atomic_file(config.path, config.path.suffix) as temporary:
         _join(config, increment, temporary)
+        _require_rows(config, temporary, before, fresh, increment)
         after = file_sha256(temporary)
         log.add(
             {
@@ -210,7 +209,7 @@ class Increments:
 
 def new_users(files: Workspace) -> set[str]:
     """Users whose first row came with the latest increment; none where nothing was ever appended."""
-    source = json.loads((files.raw / "source.json").read_text(encoding="utf-8"))
+    source = read_json(files.raw / "source.json")
     if source["dataset"] != "file":
         return set()
     entries = Increments(files.root / source["source"]).entries
@@ -225,6 +224,23 @@ def _sha256(increment: Path) -> str:
     if not increment.is_file():
         raise DataError(f"{increment} does not exist; give the path of a file of new interactions")
     return file_sha256(increment)
+
+
+def _at(config: FileConfig, path: Path) -> FileConfig:
+    return config.model_copy(update={"path": path})
+
+
+def _require_format(config: FileConfig, increment: Path) -> None:
+    """The two are joined byte by byte, or as Parquet: each would be read alone, but not together."""
+    theirs, ours = _format(_at(config, increment)), _format(config)
+    if theirs != ours:
+        raise DataError(f"{increment} is {theirs}, {config.path} is {ours} by its name; save the increment like that")
+
+
+def _format(config: FileConfig) -> str:
+    if config.path.suffix.lower() in PARQUET:
+        return "Parquet"
+    return f"{'gzipped ' if config.path.suffix == '.gz' else ''}text separated by {config.delimiter!r}"
 
 
 def _refuse_header(config: FileConfig, before: pd.DataFrame, fresh: pd.DataFrame, increment: Path) -> None:
@@ -249,9 +265,9 @@ def _join(config: FileConfig, increment: Path, out: Path) -> None:
             raise DataError(f"{increment} has other columns than {path}: {str(error).splitlines()[0]}") from None
         pq.write_table(pa.concat_tables([old, fresh]), out)
         return
-    old_bytes, lines = path.read_bytes(), increment.read_bytes()
+    old_bytes, lines = path.read_bytes(), increment.read_bytes().removeprefix(codecs.BOM_UTF8)
     if config.names is None:
-        header, _, _ = old_bytes.partition(b"\n")
+        header, _, _ = old_bytes.removeprefix(codecs.BOM_UTF8).partition(b"\n")
         first, _, rows = lines.partition(b"\n")
         if first.strip() != header.strip():
             raise DataError(
@@ -260,3 +276,25 @@ def _join(config: FileConfig, increment: Path, out: Path) -> None:
             )
         lines = rows
     out.write_bytes(old_bytes + (b"" if old_bytes.endswith(b"\n") or not old_bytes else b"\n") + lines)
+
+
+def _require_rows(config: FileConfig, joined: Path, before: pd.DataFrame, fresh: pd.DataFrame, increment: Path) -> None:
+    """What the dataset would read of both must be as many rows as of each, with ids and numbers as they were."""
+    spoilt = f"{increment} would spoil {config.path}"
+    try:
+        after = FileDataset(_at(config, joined)).load(joined.parent, RunOptions()).frame
+    except DataError as error:
+        reason = str(error).replace(str(joined), str(config.path))
+        raise DataError(f"{spoilt}: {reason}") from None
+    if len(after) != len(before) + len(fresh):
+        raise DataError(
+            f"{spoilt}: {len(after)} rows would be read of {len(before)} and "
+            f"{len(fresh)}; save it with the same encoding, quotes and line ends"
+        )
+    for column in after if len(before) else ():
+        was, would_be = str(before[column].dtype), str(after[column].dtype)
+        if was.lower() != would_be.lower():  # Int64 is int64 with room for a missing value
+            raise DataError(
+                f"{spoilt}: {config.columns[column]} would be {would_be} instead of {was}; "
+                "correct it, or set dataset.config.text_ids: true where ids are text"
+            )

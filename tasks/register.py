@@ -9,7 +9,6 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from dconrec_core.atomic import write_json
 from dconrec_core.errors import DataError
 from tasks import tracked_figures
 from tasks.gate import Outcome, judge, judge_files
+from tasks.installed import installed
 from tasks.model_registry import CHAMPION, Registry
 from tasks.naming import data_name, model_name, run_name
 from tasks.outputs import read_csv, read_json, read_text
@@ -275,7 +275,7 @@ def _register_dataset(
                 name="condensed",
                 python_model=str(Path(__file__).with_name("condensed_model.py")),
                 artifacts={"condensed": str(files.condensed)},
-                pip_requirements=[f"{package}=={_version(package)}" for package in PACKAGES],
+                pip_requirements=[f"{package}=={installed(package)}" for package in PACKAGES],
                 metadata={"kind": "condensed-dataset", "sha256": card["sha256"]},
             )
             versions = [mlflow.register_model(info.model_uri, name, tags=tags)]
@@ -322,10 +322,3 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _key(text: str) -> str:
     """As a part of a tag's name: letters, digits and single underscores."""
     return "_".join("".join(char if char.isalnum() else " " for char in text).split())[:200]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return version(f"{package}-skinny")

@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 from dconrec_core import __version__
 from dconrec_core.atomic import write_text
 from dconrec_core.data.io import read_part, read_table
+from tasks.installed import installed
 from tasks.outputs import read_csv, read_json
 from tasks.page import render_page
 from tasks.report_history import typical_history
@@ -52,7 +52,7 @@ def report(files: Workspace, out: Path) -> None:
         "versions": {
             "dconrec": __version__,
             "python": platform.python_version(),
-            **{name: _version(name) for name in PACKAGES},
+            **{name: installed(name) or "not installed" for name in PACKAGES},
         },
         **_condensed(files),
     }
@@ -119,13 +119,6 @@ def _checks(files: Workspace) -> list[dict[str, Any]]:
 def _settings(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The settings chosen on valid, one row a training."""
     return [row for row in evaluation["rows"] if row.get("config")]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _read_parquet(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:

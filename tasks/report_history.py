@@ -22,9 +22,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class History:
-    """The same user in the training data and in the condensed set, popular items first."""
+    """The same user in the training data and in the condensed set, popular items first.
+
+    Args:
+        user_id: In the source.
+        mixed: Whether the user was chosen among those with observed and pseudo interactions, else among all in the set.
+        before: In the training data.
+        after: In the condensed set.
+    """
 
     user_id: str
+    mixed: bool
     before: Sequence[Entry]
     after: Sequence[Entry]
 
@@ -40,7 +48,7 @@ def typical_history(train: Interactions, condensed: pd.DataFrame, items: pd.Data
     observed_share = condensed.groupby("user")["observed"].mean()
     mixed = observed_share[(observed_share > 0) & (observed_share < 1)]
     user = _median_user((mixed if len(mixed) else observed_share).index.to_numpy(), train)
-    return _history(user, train, condensed[condensed["user"] == user], titles_of(items))
+    return _history(user, len(mixed) > 0, train, condensed[condensed["user"] == user], titles_of(items))
 
 
 def _median_user(candidates: np.ndarray, train: Interactions) -> int:
@@ -48,7 +56,9 @@ def _median_user(candidates: np.ndarray, train: Interactions) -> int:
     return int(candidates[np.lexsort((candidates, np.abs(degree - np.median(degree))))[0]])
 
 
-def _history(user: int, train: Interactions, condensed: pd.DataFrame, titles: Mapping[int, str]) -> History:
+def _history(
+    user: int, mixed: bool, train: Interactions, condensed: pd.DataFrame, titles: Mapping[int, str]
+) -> History:
     had = train.items[train.indptr[user] : train.indptr[user + 1]]
     kept = set(condensed.loc[condensed["observed"], "item"])
     has = condensed["item"].to_numpy()
@@ -58,7 +68,7 @@ def _history(user: int, train: Interactions, condensed: pd.DataFrame, titles: Ma
         return [Entry(titles.get(item, f"item {item}"), marks[item not in kept]) for item in items[order].tolist()]
 
     user_id = str(condensed["user_id"].iloc[0])
-    return History(user_id, entries(had, ("kept", "left out")), entries(has, ("kept", "added")))
+    return History(user_id, mixed, entries(had, ("kept", "left out")), entries(has, ("kept", "added")))
 
 
 def titles_of(items: pd.DataFrame) -> dict[int, str]:

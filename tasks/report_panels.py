@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
-from tasks.figures import Axis, Point, Series, line_chart
+from tasks.figures import Axis, Point, Series, line_chart, percent, style_of
 from tasks.summary import LABELS, MODEL_LABELS, Result, set_labels
 
 Counts = npt.NDArray[np.int64]
@@ -21,7 +21,6 @@ SEARCH_COLUMNS = {
     "expected_size": "Expected size",
     "mapping_norm_sq": "Gradient mapping, squared norm",
 }
-STYLES = ("full", "condensed", "dconrec", "random", "random-pool", "random-users", "popularity", "teacher-top")
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,6 @@ class Figure:
 
     panels: Sequence[Panel]
     legend: Sequence[tuple[str, str]] = ()
-
-
-def style_of(training_set: str) -> str:
-    """The CSS class of a training set; one the page has no colour for is drawn like an unnamed other."""
-    return training_set if training_set in STYLES else "other"
-
-
-def percent(value: float) -> str:
-    """0.934 as ``93.4 %``, without digits that say nothing."""
-    return f"{value * 100:.{2 if value < 0.1 else 3}g}\N{NO-BREAK SPACE}%"
 
 
 def ratio_figure(curve: pd.DataFrame, results: Sequence[Result], condenser: str, ratio: float) -> Figure:

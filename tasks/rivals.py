@@ -4,7 +4,7 @@ Each set trains the same quick model; both rank the same users' validation inter
 That is fair as long as neither was made from what is asked, which a valid part drawn anew does not keep.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dconrec_core.condensation.dataset import read_card, read_condensed
+from dconrec_core.data import DATASETS
 from dconrec_core.data.io import read_part, read_table
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
 from dconrec_core.models.inductive import Inductive
 from dconrec_core.options import RunOptions
+from dconrec_core.registry import Config, lookup
 from dconrec_core.types import Interactions
 from tasks.gate import Outcome
 from tasks.outputs import read_json
@@ -95,13 +97,12 @@ def dealt_anew(
     theirs, ours = read_card(champion).source_fingerprint, read_part(files.split, "train").fingerprint()
     if theirs == ours:
         return None
-    today = _division(params)
-    if changed := next((name for name in today if made_with.get(name) != today[name]), ""):
-        return _incomparable(
-            f"the champion was made with {changed} {made_with.get(changed)}, today's split with {today[changed]}, so "
-            "part of what it was made from may be in today's valid; set that back, or registration.name for a model of "
-            "its own"
-        )
+    for name, today, default in _division(params):
+        if (then := made_with.get(name, default)) != today:
+            return _incomparable(
+                f"the champion was made with {name} {then}, today's split with {today}, so part of what it was made "
+                "from may be in today's valid; set that back, or registration.name for a model of its own"
+            )
     if read_json(files.split / "split.json")["valid_drawn"] or made_with.get(VALID_DRAWN) == "True":
         return _incomparable(
             f"the champion was made from another drawing of valid ({theirs[:12]}…, today's is {ours[:12]}…), and so "
@@ -111,16 +112,22 @@ def dealt_anew(
     return None
 
 
-def _division(params: PipelineParams) -> dict[str, str | None]:
-    """What decides which interactions are asked about, as the run of a set has it; a given split is the source's."""
-    settings: dict[str, str | None] = {"split.strategy": params.split.strategy}
-    for name in DIVIDING_COLUMNS:
-        column = params.dataset.config.get(name)
-        settings[f"dataset.config.{name}"] = None if column is None else str(column)
+def _division(params: PipelineParams) -> Iterator[tuple[str, str, str]]:
+    """Name, today's value and default of what decides which interactions are asked about, as the run of a set has them.
+
+    A run from before a setting lacks it. A given split is the source's.
+    """
+    dataset = lookup(DATASETS, params.dataset.name, "dataset.name").configure("dataset.config", params.dataset.config)
+    sections: list[tuple[str, Config, Iterable[str]]] = [
+        ("split", params.split, ["strategy"]),
+        ("dataset.config", dataset, DIVIDING_COLUMNS),
+    ]
     if params.split.strategy == "temporal":
-        settings |= {f"split.{name}": str(value) for name, value in params.split}
-        settings |= {f"prepare.{name}": str(value) for name, value in params.prepare}
-    return settings
+        sections += [("split", params.split, dict(params.split)), ("prepare", params.prepare, dict(params.prepare))]
+    for section, config, names in sections:
+        for name in names:
+            field = type(config).model_fields.get(name)
+            yield f"{section}.{name}", str(getattr(config, name, None)), str(field.default if field else None)
 
 
 def _incomparable(reason: str) -> Outcome:

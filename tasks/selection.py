@@ -37,6 +37,8 @@ from tasks.pretrain import write_csv
 from tasks.selection_page import selection_page
 from tasks.workspace import Workspace
 
+FIGURES = {"valid": "valid_ndcg@10", "test": "ndcg@10", "recall": "recall@20", "seconds": "train_seconds"}
+"""Fields of ``Measured``, and what the table and MLflow call them."""
 PIPELINE_FIRST = "run the pipeline first (make demo, or dvc repro condense)"
 
 
@@ -143,6 +145,7 @@ class Selection:
             "condenser": self.card.condenser,
             "ratio": self.card.ratio,
             "inductive": self.sides[0].inductive,
+            "own_users": self.condensed.inductive,
             "condensed_sha256": self.card.sha256,
             "n_condensed": self.card.n_interactions,
             "n_full": len(self.split.train),
@@ -255,14 +258,13 @@ class Rows:
 
 def table(result: Mapping[str, Any]) -> pd.DataFrame:
     """One row a configuration: its settings, and what both sides showed of it; empty where it was not trained."""
-    names = {"valid": "valid_ndcg@10", "test": "ndcg@10", "recall": "recall@20", "seconds": "train_seconds"}
     return pd.DataFrame(
         [
             {"configuration": row["configuration"], "model": row["model"], "settings": json.dumps(row["settings"])}
             | {
                 f"{side}_{name}": row[side][key] if row[side] else None
                 for side in ("condensed", "full")
-                for key, name in {**names, "failure": "failure"}.items()
+                for key, name in {**FIGURES, "failure": "failure"}.items()
             }
             for row in result["rows"]
         ]
@@ -272,9 +274,3 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
 def agreement_of(result: Mapping[str, Any]) -> Agreement:
     """The summary in a result that was read back."""
     return Agreement(**{name: result[name] for name in Agreement.__dataclass_fields__})
-
-
-def read_selection(files: Workspace) -> dict[str, Any]:
-    """The result of the last selection."""
-    result: dict[str, Any] = json.loads(files.selection.read_text(encoding="utf-8"))
-    return result

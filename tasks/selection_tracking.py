@@ -7,12 +7,10 @@ from dconrec_core.condensation.dataset import read_card
 from dconrec_core.data.download import file_sha256
 from tasks.naming import run_name
 from tasks.params import PipelineParams
-from tasks.selection import agreement_of
+from tasks.selection import FIGURES, agreement_of
 from tasks.tracked_data import data_inputs
 from tasks.tracking import Run, Tracker
 from tasks.workspace import Workspace
-
-METRICS = {"valid": "valid_ndcg@10", "test": "ndcg@10", "recall": "recall@20", "seconds": "train_seconds"}
 
 
 def track_selection(params: PipelineParams, files: Workspace, result: Mapping[str, Any]) -> str:
@@ -56,6 +54,6 @@ def _track_configuration(tracker: Tracker, parent: Run, row: Mapping[str, Any]) 
     with tracker.run(row["configuration"], parent=parent) as run:
         run.params({"model": row["model"], **{f"config.{key}": value for key, value in row["settings"].items()}})
         for side in (side for side in ("condensed", "full") if row[side]):
-            run.metrics({f"{side}/{name}": row[side][key] for key, name in METRICS.items()})
+            run.metrics({f"{side}/{name}": row[side][key] for key, name in FIGURES.items()})
             if failure := row[side]["failure"]:
                 run.tags({f"{side}.failure": failure})

@@ -45,7 +45,7 @@ def told(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise TrackingError(f"MLflow at {uri}: {reason}; {_way_out(reason)}") from error
 
 

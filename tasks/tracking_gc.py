@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
@@ -24,6 +24,8 @@ from tasks.tracking_store import SQLITE
 T = TypeVar("T")
 PAGE = 1000
 """Entries that MLflow is asked for at once, the most that it gives of some."""
+AT_ONCE = 500
+"""Runs that ``mlflow gc`` is given at once: an argument has at most 128 KiB, and an id 33 bytes."""
 KEEP_TAG = "keep"
 """A version or a run that carries it stays, whatever its value."""
 
@@ -67,26 +69,32 @@ class OldRuns:
             for model in self.models:
                 client.delete_logged_model(model)
             for run in self.runs:
-                client.delete_run(run.info.run_id)
+                if _is_active(run):
+                    client.delete_run(run.info.run_id)
         if self.uri.startswith(SQLITE) and self.runs:
-            ids = ",".join(run.info.run_id for run in self.runs)
-            options = ["--backend-store-uri", self.uri, "--tracking-uri", self.uri, "--run-ids", ids]
-            options += ["--logged-model-ids", ",".join(self.models)] if self.models else []
-            done = subprocess.run([sys.executable, "-m", "mlflow", "gc", *options], capture_output=True, text=True)
-            if done.returncode:
-                said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-                raise TrackingError(f"mlflow gc at {self.uri}: {said}; the runs are marked as deleted, run it again")
-            for folder in self._folders():  # mlflow gc leaves them, empty or not
+            for folder in self._folders():  # mlflow gc leaves them, and a run that it removed names its own no more
                 shutil.rmtree(folder, ignore_errors=True)
+            for start in range(0, len(self.runs), AT_ONCE):
+                self._finish(self.runs[start : start + AT_ONCE])
             with sqlite3.connect(self.uri.removeprefix(SQLITE)) as database:
                 database.execute("VACUUM")
+
+    def _finish(self, runs: Sequence[MlflowRun]) -> None:
+        """Remove for good runs that are marked as deleted, and every model that is."""
+        options = ["--backend-store-uri", self.uri, "--tracking-uri", self.uri]
+        options += ["--run-ids", ",".join(run.info.run_id for run in runs)]
+        done = subprocess.run([sys.executable, "-m", "mlflow", "gc", *options], capture_output=True, text=True)
+        if done.returncode:
+            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise TrackingError(f"mlflow gc at {self.uri}: {said}; the runs are marked as deleted, run it again")
 
 
 def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
     """Versions beyond the last ``keep`` of each registered model, and runs beyond the last ``keep`` of each experiment.
 
     A version with an alias or the tag ``keep`` stays, so do the last ``keep`` champions (two at least), and so does the
-    run that a version which stays came from.
+    run that a version which stays came from. Runs of a local database that are marked as deleted already, by a removal
+    that was cut off or on MLflow's page, go with them.
 
     Args:
         uri: The store; a SQLite file that does not exist has none.
@@ -102,27 +110,34 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
     client = MlflowClient(uri)
     with told(uri):
         ids = [e.experiment_id for name in experiments if (e := client.get_experiment_by_name(name))]
-        runs = {run.info.run_id: run for one in ids for run in _runs(client, one)}
-        stays = set()
+        view = ViewType.ALL if uri.startswith(SQLITE) else ViewType.ACTIVE_ONLY
+        runs = {run.info.run_id: run for one in ids for run in _runs(client, one, view)}
+        active = {run_id for run_id, run in runs.items() if _is_active(run)}
+        stays, registered = set(), []
         for model in _all(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)):
             versions = _versions(client, model.name)
+            registered += versions
             newest_first = sorted(versions, key=lambda version: int(version.version), reverse=True)
             chosen = {str(number) for number in model.aliases.values()} | _champions(model, versions, keep)
             for place, version in enumerate(newest_first):
-                is_ours = version.run_id in runs
+                is_ours = version.run_id in active
                 if not is_ours or place < keep or str(version.version) in chosen or KEEP_TAG in version.tags:
                     stays.add(version.run_id)
-                    found.kept_hashes |= {version.tags["dvc.hash"]} if "dvc.hash" in version.tags else set()
                 else:
                     found.versions.append(version)
+        stays |= {run_id for run_id, run in runs.items() if KEEP_TAG in run.data.tags}
         for one in ids:
             ours = [run for run in runs.values() if run.info.experiment_id == one]
-            top = sorted((r for r in ours if not _parent(r)), key=lambda run: run.info.start_time, reverse=True)
-            old = [r for r in top[keep:] if r.info.run_id not in stays and KEEP_TAG not in r.data.tags]
-            goes = {run.info.run_id for run in old}
+            top = [run for run in ours if _is_active(run) and not _parent(run)]
+            top.sort(key=lambda run: run.info.start_time, reverse=True)
+            old = [*top[keep:], *(run for run in ours if not _is_active(run))]
+            goes = {run.info.run_id for run in old} - stays
             found.runs += [run for run in ours if run.info.run_id in goes or _parent(run) in goes]
         gone = {run.info.run_id for run in found.runs}
         found.versions = [version for version in found.versions if version.run_id in gone]
+        going = {(version.name, version.version) for version in found.versions}
+        kept = (version for version in registered if (version.name, version.version) not in going)
+        found.kept_hashes = {version.tags["dvc.hash"] for version in kept if "dvc.hash" in version.tags}
         if found.runs:
             models = _all(lambda token: client.search_logged_models(ids, max_results=PAGE, page_token=token))
             found.models = [model.model_id for model in models if model.source_run_id in gone]
@@ -140,8 +155,8 @@ def _champions(model: RegisteredModel, versions: Sequence[ModelVersion], keep: i
     return found
 
 
-def _runs(client: MlflowClient, experiment: str) -> list[MlflowRun]:
-    return _all(lambda token: client.search_runs([experiment], "", ViewType.ACTIVE_ONLY, PAGE, page_token=token))
+def _runs(client: MlflowClient, experiment: str, view: int) -> list[MlflowRun]:
+    return _all(lambda token: client.search_runs([experiment], "", view, PAGE, page_token=token))
 
 
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
@@ -159,6 +174,10 @@ def _all(search: Callable[[str | None], PagedList[T]]) -> list[T]:
     return found
 
 
+def _is_active(run: MlflowRun) -> bool:
+    return str(run.info.lifecycle_stage) == "active"
+
+
 def _parent(run: MlflowRun) -> str:
     return str(run.data.tags.get("mlflow.parentRunId", ""))
 
@@ -166,4 +185,6 @@ def _parent(run: MlflowRun) -> str:
 def _local(uri: str) -> Path:
     """A folder on this disk; one that does not exist for any other place."""
     parsed = urlparse(uri)
-    return Path(parsed.path) if parsed.scheme in ("", "file") else Path("/nonexistent/artifacts")
+    if parsed.scheme == "file":
+        return Path(unquote(parsed.path))
+    return Path("/nonexistent/artifacts") if parsed.scheme else Path(uri)

@@ -58,6 +58,12 @@ class TableConfig(Config):
     names: list[str] | None = None
     """Names of the columns of a text file that has no header line."""
 
+    @property
+    def delimiter(self) -> str:
+        """Between two fields of a line: as set, else by the suffix."""
+        suffix = Path(self.path.stem).suffix if self.path.suffix == ".gz" else self.path.suffix
+        return self.separator or ("\t" if suffix.lower() in TABBED else ",")
+
     @field_validator("separator")
     @classmethod
     def _tab(cls, value: str | None) -> str | None:
@@ -208,9 +214,7 @@ def read_columns(config: TableConfig, wanted: Sequence[str]) -> pd.DataFrame:
 
 def _read_text(config: TableConfig, wanted: list[str]) -> pd.DataFrame:
     """Every field as text, so that ``007`` stays what it is and a word among numbers can be named later."""
-    path = config.path
-    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    separator = config.separator or ("\t" if suffix.lower() in TABBED else ",")
+    path, separator = config.path, config.delimiter
     columns = config.names or _header(config, separator, wanted)
     _require(path, columns, wanted)
     if separator in QUOTED:

@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dconrec_core.errors import DataError
+from dconrec_core.options import RunOptions
 from dconrec_core.splitting import random_split
 from flows.env import ROOT
 from flows.params import read_params
 from tasks import comparison
 from tasks.comparison import Cell, Comparison, Once, References, Teaching
-from tasks.grid import cells, cheapest_first
+from tasks.grid import cells, cheapest_first, load_split
 from tasks.params import CompareParams, Component, PipelineParams
 from tasks.results_file import Results
 
@@ -34,9 +35,32 @@ def compare(tmp_path, planted_split):
     return Comparison(lambda name, seed: random_split(everything, 0.1, 0.1, seed), references)
 
 
+def test_a_file_of_the_users_own_is_split_without_the_rows_that_validate_sets_aside(tmp_path):
+    rows = [f"{user},{user * step % 23},{step % 5 + 1}" for user in range(1, 21) for step in range(1, 11)]
+    config = {"path": str(tmp_path / "r.csv"), "rating": "rating", "rating_range": [1, 5]}
+    changes = {"dataset": {"name": "file", "config": config}, "prepare": {"threshold": 3, "k_core": 0}}
+    preset = read_params(ROOT, changes)
+
+    def split(*more):
+        (tmp_path / "r.csv").write_text("\n".join(["user_id,item_id,rating", *rows, *more]))
+        with ThreadPoolExecutor(2) as pool:  # as cells of two seeds do
+            first, _ = pool.map(lambda seed: load_split(preset, seed, tmp_path, None, RunOptions()), (0, 1))
+        return first
+
+    clean = split()
+    assert split("1,12,99", ",3,5").train.fingerprint() == clean.train.fingerprint()
+    with pytest.raises(DataError, match=r"r\.csv: rating must hold numbers; 1 of 201 rows do not"):
+        split("1,12,abc")
+
+
 def test_full_data_that_find_nothing_are_nothing_to_compare_with():
     with pytest.raises(DataError, match="a test recall@20 of 0: there is nothing to compare with; bring more data"):
         comparison.beside_full({"ndcg@10": 0.1, "recall@20": 0.1}, {"ndcg@10": 0.1, "recall@20": 0.0})
+
+
+def test_a_cell_beside_a_bprmf_that_finds_nothing_has_no_share_of_it(compare, monkeypatch):
+    monkeypatch.setattr(compare, "base", lambda cell: {"ndcg@10": 0.0})
+    assert compare.measure(cell())["reference_quality"] is None
 
 
 def test_what_is_asked_for_by_many_at_once_is_made_once():

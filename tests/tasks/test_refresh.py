@@ -1,3 +1,5 @@
+import codecs
+import gzip
 import json
 from pathlib import Path
 
@@ -143,6 +145,72 @@ def test_a_header_is_no_row_of_a_file_without_one(headless):
             headless(before, f"{header}\n{rows}")
         assert Path("ratings.csv").read_text() == before.to_csv(index=False, header=False)
     assert headless(numbers, "u7,8,4\n" + rows, text_ids=True)
+
+
+def parquet_bytes(frame):
+    frame.to_parquet("a.parquet", index=False)
+    return Path("a.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("new.csv.gz", lambda t: gzip.compress(t.to_csv(index=False, header=False).encode()), "gzipped text"),
+        ("new.tsv", lambda t: t.to_csv(index=False, header=False, sep="\t").encode(), r"text separated by '\\t'"),
+        ("new.parquet", parquet_bytes, "Parquet"),
+    ],
+)
+@pytest.mark.parametrize("names", [["user_id", "item_id", "rating"], None])
+def test_an_increment_of_another_format_is_refused_and_the_file_is_as_before(home, name, content, what, names):
+    table(2000).to_csv("ratings.csv", index=False, header=names is None)
+    before = Path("ratings.csv").read_bytes()
+    Path(name).write_bytes(content(table(60, seed=1)))
+    dataset = Component(name="file", config={"path": "ratings.csv", "rating": "rating", "names": names})
+    with pytest.raises(
+        DataError, match=rf"{name} is {what}.*, ratings\.csv is text separated by ',' by its name; save"
+    ):
+        append(dataset, RefreshParams(), ChecksParams(), home[1].root / name, home[1])
+    assert Path("ratings.csv").read_bytes() == before
+    assert not Path("ratings.csv.increments.json").exists()
+
+
+def test_a_parquet_file_grows_by_one(home):
+    table(2000).to_parquet("ratings.parquet", index=False)
+    dataset = Component(name="file", config={"path": "ratings.parquet", "rating": "rating"})
+    more = table(60, seed=1)
+    more.to_parquet("new.parquet", index=False)
+    assert append(dataset, RefreshParams(), ChecksParams(), home[1].root / "new.parquet", home[1])
+    pd.testing.assert_frame_equal(pd.read_parquet("ratings.parquet"), pd.concat([table(2000), more], ignore_index=True))
+
+
+def test_a_byte_order_mark_stays_out_of_the_middle_of_the_file(home, headless):
+    more = table(60, seed=1)
+    Path("new.csv").write_bytes(codecs.BOM_UTF8 + more.to_csv(index=False).encode())
+    assert append(home[0], RefreshParams(), ChecksParams(), home[1].root / "new.csv", home[1])
+    assert Path("ratings.csv").read_text() == table(2000).to_csv(index=False) + more.to_csv(index=False, header=False)
+    rows = more.to_csv(index=False, header=False)
+    assert headless(table(2000), codecs.BOM_UTF8.decode() + rows)
+    assert Path("ratings.csv").read_text() == table(2000).to_csv(index=False, header=False) + rows
+
+
+def test_what_would_make_the_file_unreadable_or_its_ids_text_is_refused(home):
+    words = table(60, seed=1).astype({"user_id": object})
+    words.loc[5, "user_id"] = "u5"
+    before = Path("ratings.csv").read_bytes()
+    with pytest.raises(DataError, match=r"new\.csv would spoil ratings\.csv: user_id would be str instead of int64"):
+        grow(home, words)
+    assert Path("ratings.csv").read_bytes() == before
+    utf_16 = table(2000).to_csv(index=False, header=False).encode("utf-16")
+    Path("ratings.csv").write_bytes(utf_16)
+    Path("new.csv").write_bytes(table(60, seed=1).to_csv(index=False, header=False).encode("utf-16"))
+    names = {"names": ["user_id", "item_id", "rating"], "encoding": "utf-16"}
+    with pytest.raises(DataError, match=r"new\.csv would spoil ratings\.csv: ratings\.csv cannot be read: "):
+        append(
+            Component(name="file", config={**home[0].config, **names}), RefreshParams(), ChecksParams(),
+            home[1].root / "new.csv", home[1],
+        )  # fmt: skip
+    assert Path("ratings.csv").read_bytes() == utf_16
+    assert {path.name for path in Path().iterdir()} == {"ratings.csv", "new.csv"}
 
 
 def test_new_users_are_those_of_the_latest_increment(home):

@@ -10,8 +10,9 @@ import pytest
 from dconrec_core.atomic import write_json
 from dconrec_core.data import io
 from dconrec_core.errors import DataError
+from tasks.figures import STYLES, style_of
+from tasks.installed import installed
 from tasks.report import report
-from tasks.report_panels import STYLES, style_of
 from tasks.workspace import Workspace
 from tests.tasks.report_files import EVIL_TITLE, MODELS, SETS, fabricate
 
@@ -127,6 +128,7 @@ def test_history_shows_before_and_after_of_a_typical_user(files: Workspace):
     train = io.read_part(files.split, "train")
     user = int(re.search(r"User (\d+)", text)[1]) - 1000
     degree = train.user_degree
+    assert "the median activity among users with both kinds of interactions." in text
     assert abs(degree[user] - np.median(degree)) == np.abs(degree - np.median(degree)).min()
     assert f"Of {degree[user]} training interactions 3 were kept, and 2 that the user never had were added" in text
     assert [text.count(f"({mark})") for mark in ("left out", "kept", "added")] == [degree[user] - 3, 6, 2]
@@ -140,6 +142,15 @@ def test_checks_show_severity_counts_and_reasons(files: Workspace):
     assert "Dropped while preparing: rating below 3 (210)" in text
 
 
+def test_a_warning_about_a_whole_table_sets_nothing_aside(files: Workspace):
+    checks = json.loads((files.split / "checks.json").read_text())
+    dense = {"column": None, "rule": "must hold at most 50% of all pairs", "severity": "warning", "passed": False}
+    checks["expectations"] = [dense | {"n_failed": 0, "examples": []}]
+    write_json(files.split / "checks.json", checks)
+    text = re.sub(r"\s+", " ", render(files).text["checks"])
+    assert "must hold at most 50% of all pairswarning warning 0" in text
+
+
 def test_contents_measure_the_long_tail(files: Workspace):
     text = render(files).text["contents"]
     for expected in ("Catalogue coverage", "Tail share", "of which pseudo", "60.0 % observed", "40.0 % pseudo"):
@@ -151,6 +162,13 @@ def test_versions_and_identity(files: Workspace):
     assert re.search(r"python 3\.\d+\.\d+.*torch \d.*prefect 3.*great_expectations 1", page.text["reproduce"], re.S)
     assert "cd" * 32 in page.text["use"]
     assert "read_condensed('data/condensed')" in page.text["use"]
+
+
+def test_a_package_of_which_only_the_skinny_one_is_there_has_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "toy_skinny-1.2.dist-info").mkdir()
+    (tmp_path / "toy_skinny-1.2.dist-info/METADATA").write_text("Name: toy-skinny\nVersion: 1.2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert (installed("toy"), installed("toy-of-nobody")) == ("1.2", None)
 
 
 def test_every_figure_is_described_and_drawn(files: Workspace):
@@ -223,6 +241,7 @@ def test_condensed_set_without_pseudo_interactions(files: Workspace):
     page = render(files)
     assert "of which pseudo" not in page.text["contents"]
     assert "were added" not in page.text["history"]
+    assert "the median activity among users in the set." in page.text["history"]
 
 
 def test_a_set_of_synthetic_users_says_so_beside_every_figure(tmp_path: Path):

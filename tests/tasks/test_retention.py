@@ -179,6 +179,42 @@ def found(old: tracking_gc.OldRuns) -> list[str]:
     return [*versions, *(run.info.run_id for run in old.runs), *old.models, *old.kept_hashes]
 
 
+@pytest.mark.slow
+def test_runs_that_a_removal_which_was_cut_off_only_marked_are_finished_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    home = tmp_path / "a home"  # in an address of MLflow a%20home
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{SQLITE}{home / 'mlflow.db'}")
+    tracker = Tracker.open("ours", home)
+    register_nights(tracker, tmp_path, 4)
+    client, (first, *_) = tracker.client, tracker.client.search_runs([tracker.experiment_id], order_by=["start_time"])
+    client.set_tag(first.info.run_id, "keep", "for the paper")
+    for run in client.search_runs([tracker.experiment_id]):
+        client.create_logged_model(tracker.experiment_id, source_run_id=run.info.run_id)
+    old = old_runs(tracker.uri, ["ours"], 1)
+    assert numbers(old.versions) == [2, 3]
+    assert old.kept_hashes == {"hash 1", "hash 4"}  # of version 1, too, which stays for its run
+    assert old.unneeded()[1].size > 2 * 1000
+    monkeypatch.setattr(tracking_gc.subprocess, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        old.remove()
+    monkeypatch.undo()
+    monkeypatch.setattr(tracking_gc, "AT_ONCE", 3)
+    again = old_runs(tracker.uri, ["ours"], 1)
+    assert {run.info.run_id for run in again.runs} == {run.info.run_id for run in old.runs}
+    again.remove()
+    with sqlite3.connect(home / "mlflow.db") as database:
+        assert database.execute("SELECT COUNT(*) FROM runs").fetchone() == (4,)
+        assert database.execute("SELECT COUNT(*) FROM logged_models").fetchone() == (4,)
+    assert len(list((home / "artifacts").glob("*/artifacts/file.json"))) == 2
+    assert not any((home / "artifacts" / run.info.run_id).exists() for run in old.runs)
+    assert old_runs(tracker.uri, ["ours"], 1).runs == []
+
+
+def killed(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_store_that_was_never_made_has_nothing(tmp_path: Path):
     assert old_runs(f"{SQLITE}{tmp_path / 'mlflow.db'}", ["ours"], 1).runs == []
     assert not (tmp_path / "mlflow.db").exists()

@@ -94,6 +94,27 @@ def test_a_champion_of_the_same_split_by_time_is_compared_with_and_of_another_no
     assert "another drawing of valid" in was_drawn.reason
 
 
+def test_a_default_that_is_written_out_or_was_no_setting_yet_changes_nothing(files, then, root, monkeypatch):
+    monkeypatch.setattr(Workspace, "split", property(lambda self: self.root / "by-time"))
+    if not files.split.exists():
+        shutil.copytree(files.root / "data/split", files.split)
+    (files.split / "split.json").write_text('{"valid_drawn": false}')
+
+    def today(**config):
+        dataset = {"name": "file", "config": {"path": "r.csv", **config}}
+        return read_params(root, {"split.strategy": "temporal", "dataset": dataset})
+
+    _, settings = params_of(root, strategy="temporal")
+    del settings["prepare.k_core"]
+    silent, spelt = today(), today(timestamp=None, timestamp_unit="s")
+    written = settings | {"dataset.config.timestamp": "None", "dataset.config.timestamp_unit": "s"}
+    for params, was in ((silent, settings), (spelt, settings), (silent, written), (spelt, written)):
+        assert dealt_anew(params, was, files, then.condensed) is None
+    refused = dealt_anew(today(timestamp_unit="ms"), settings, files, then.condensed)
+    assert refused is not None
+    assert "the champion was made with dataset.config.timestamp_unit s, today's split with ms" in refused.reason
+
+
 def test_each_group_can_refuse_and_says_its_numbers():
     same = Measured(0.2, 0.2, 100)
     worse = Measured(0.2, 0.1, 100)

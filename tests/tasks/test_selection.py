@@ -156,7 +156,7 @@ def test_the_table_and_the_page_say_what_the_result_says(files: Workspace):
     assert page.count("<circle") == 2 * 5
     assert page.count("dot s-") == 10
     assert f"{result['chosen']} (chosen)" in page
-    assert "folded in from their training histories" in page
+    assert "trained on the set, whose users are its own; the real users are folded in" in page
     assert Page(page).loads == ["data:,"]  # balanced tags, and nothing is loaded
     assert "://" not in page
 
@@ -216,9 +216,9 @@ def test_a_page_escapes_names_and_copes_with_what_is_not_defined():
     seen = {"valid": 0.0, "test": 0.0, "recall": 0.0, "seconds": 0.0, "best_epoch": 0, "failure": "<b>nan</b>"}
     row = {"model": "ease", "settings": {}, "condensed": seen, "full": seen}
     result = {
-        **{"dataset": "<i>toy</i>", "condenser": "random", "ratio": 0.1, "inductive": False, "condensed_sha256": "ab"},
+        **{"dataset": "<i>toy</i>", "condenser": "random", "ratio": 0.1, "inductive": True, "condensed_sha256": "ab"},
         **{"n_condensed": 10, "n_full": 100, "seed": 0, "device": "cpu", "threads": 1, "n_configurations": 2},
-        "shortlist": None,
+        **{"shortlist": None, "own_users": False},
         **{"kendall_tau": None, "kendall_tau_test": None, "regret": None, "regret_at_random": None},
         **{"chosen": "a", "best": "b", "seconds_condensed": 0.0, "seconds_full": 0.0, "time_ratio": None},
         "rows": [row | {"configuration": name} for name in "ab"],
@@ -229,6 +229,7 @@ def test_a_page_escapes_names_and_copes_with_what_is_not_defined():
     assert "<u>a" not in page
     assert "<b>nan" not in page
     assert page.count(">failed<") == 4
+    assert "trained on the set; the real users are folded in" in page
 
 
 def test_ranks_are_shared_by_equals():

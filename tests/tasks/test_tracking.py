@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlflow import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.tracking import DataInput, Tracker, TrackingError, metric_name, told
@@ -109,6 +110,14 @@ def test_a_file_that_is_no_database_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(TrackingError, match=r"mlflow\.db") as error:
         Tracker.open("trial", tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_an_error_without_words_goes_by_its_name():
+    with (
+        pytest.raises(TrackingError, match=r"MLflow at sqlite:///mlflow\.db: MlflowException; check"),
+        told("sqlite:///mlflow.db"),
+    ):
+        raise MlflowException("")
 
 
 OPEN = """

@@ -117,7 +117,7 @@ class Benchmark:
         self.cases: list[Row] = []
 
     def compare(self, source: Source, condenser: str, ratio: float) -> Row:
-        """Train every configuration on both sides in turn, and compare."""
+        """Train every configuration on both sides in turn, full data once for all sets of a seed, and compare."""
         sides: tuple[dict[str, Measured], dict[str, Measured]] = {}, {}
         facts: Row = {}
         for one in self.configurations:

@@ -285,7 +285,7 @@ def selection() -> str:
     note = (
         f"{counts} configurations, one thread; τ of one model, of two: over the pairs of configurations of one model, "
         "of two models, alone; time: full data over condensed set, and beside a shortlist over set and shortlist "
-        "together (`make bench-select`)."
+        "together, each training timed once, those on full data for all sets of a seed (`make bench-select`)."
     )
     return f"{markdown(heads, lines)}\n\n{note}"
 

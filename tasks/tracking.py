@@ -1,6 +1,7 @@
 """The tracker: one MLflow store, initialised once, written in batches."""
 
 import logging
+import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from filelock import FileLock
 
 from dconrec_core.errors import DConRecError
 from tasks.tracking_attempt import TAG, Attempt
-from tasks.tracking_store import SQLITE, make_store, store_uri
+from tasks.tracking_store import ARTIFACTS, SQLITE, follow, make_store, store_uri
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -44,7 +45,7 @@ def told(uri: str) -> Iterator[None]:
     """MLflow's errors as ours, in one line."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         reason = str(error).strip().splitlines()[0]
         raise TrackingError(f"MLflow at {uri}: {reason}; {_way_out(reason)}") from error
 
@@ -74,22 +75,25 @@ class Tracker:
         Args:
             experiment: Its name.
             home: Folder for database, artifacts and lock where the variable is not set. Artifacts always lie beside the
-                database, also when this is a temporary copy of the project and the database is not.
+                database, also when this is a temporary copy of the project and the database is not, and when the
+                project was copied or moved with both.
             identity: Of all that will be told, where an attempt that is cut off shall be gone on with.
         """
         uri = store_uri(home)
-        local = uri.startswith(SQLITE)
-        place = Path(uri.removeprefix(SQLITE)).resolve().parent if local else home
+        database = Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
+        place = database.parent if database else home
         place.mkdir(parents=True, exist_ok=True)
         with told(uri), FileLock(place / ".init.lock"):
-            if local:
-                make_store(Path(uri.removeprefix(SQLITE)).resolve())
+            if database:
+                make_store(database)
             client = MlflowClient(uri)
             found = client.get_experiment_by_name(experiment)
             if found and found.lifecycle_stage == "deleted":
                 client.restore_experiment(found.experiment_id)
             # A server knows where its artifacts belong.
-            artifacts = (place / "artifacts").as_uri() if local else None
+            artifacts = (place / ARTIFACTS).as_uri() if database else None
+            if found and database and artifacts:
+                follow(database, found.artifact_location, artifacts)
             experiment_id = (
                 found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifacts)
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
@@ -86,7 +87,8 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
     """Versions beyond the last ``keep`` of each registered model, and runs beyond the last ``keep`` of each experiment.
 
     A version with an alias or the tag ``keep`` stays, so do the last ``keep`` champions (two at least), and so does the
-    run that a version which stays came from.
+    run that a version which stays came from. So do runs with their artifacts in another folder of this disk than that
+    of their SQLite file: this is a copy of the project, then, and they are the original's.
 
     Args:
         uri: The store; a SQLite file that does not exist has none.
@@ -102,7 +104,7 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
     client = MlflowClient(uri)
     with told(uri):
         ids = [e.experiment_id for name in experiments if (e := client.get_experiment_by_name(name))]
-        runs = {run.info.run_id: run for one in ids for run in _runs(client, one)}
+        runs = {run.info.run_id: run for one in ids for run in _runs(client, one) if not _elsewhere(uri, run)}
         stays = set()
         for model in _all(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)):
             versions = _versions(client, model.name)
@@ -163,7 +165,15 @@ def _parent(run: MlflowRun) -> str:
     return str(run.data.tags.get("mlflow.parentRunId", ""))
 
 
+def _elsewhere(store: str, run: MlflowRun) -> bool:
+    folder = Path(store.removeprefix(SQLITE)).resolve().parent
+    place = urlparse(run.info.artifact_uri)
+    return (
+        store.startswith(SQLITE) and place.scheme == "file" and not _local(run.info.artifact_uri).is_relative_to(folder)
+    )
+
+
 def _local(uri: str) -> Path:
     """A folder on this disk; one that does not exist for any other place."""
     parsed = urlparse(uri)
-    return Path(parsed.path) if parsed.scheme in ("", "file") else Path("/nonexistent/artifacts")
+    return Path(url2pathname(parsed.path)) if parsed.scheme in ("", "file") else Path("/nonexistent/artifacts")

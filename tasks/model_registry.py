@@ -179,15 +179,24 @@ def require_replaceable(out: Path) -> None:
 def check_bytes(folder: Path, registered: str, uri: str) -> None:
     """The tables' SHA-256 must be what the version's tag and the set's own card say.
 
+    Args:
+        folder: Where the version was downloaded to.
+        registered: Its tag.
+        uri: What to call it.
+
     Raises:
-        DataError: It is not.
+        DataError: It is not, or a file is missing or of another schema version.
     """
-    found, told_by_card = dataset_sha256(folder), read_card(folder).sha256
+    way_out = "go back with python -m flows.rollback, or give another version its alias in MLflow's page"
+    try:
+        found, told_by_card = dataset_sha256(folder), read_card(folder).sha256
+    except DataError as error:
+        raise DataError(f"{str(error).replace(str(folder), uri)}; {way_out}") from None
     for sha256, where in ((registered, "registered"), (told_by_card, "on its card")):
         if found != sha256:
             raise DataError(
                 f"{uri} has SHA-256 {found[:12]}…, {sha256[:12] or 'none'}… is {where}: its files were altered; "
-                "go back with python -m flows.rollback, or run the pipeline again"
+                f"{way_out}"
             )
 
 

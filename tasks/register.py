@@ -23,7 +23,7 @@ from tasks.model_registry import CHAMPION, Registry
 from tasks.naming import data_name, model_name, run_name
 from tasks.outputs import read_csv, read_json, read_text
 from tasks.params import OF_NO_STAGE, PipelineParams
-from tasks.rivals import VALID_DRAWN, compare, dealt_anew, judge_rivals
+from tasks.rivals import AGAINST_CHAMPION, VALID_DRAWN, compare, dealt_anew, judge_rivals
 from tasks.summary import POPULARITY_RANKER, TIMED_STAGES, Result, summarise
 from tasks.tracked_data import data_inputs
 from tasks.tracking import DataInput, Run, Tracker
@@ -101,7 +101,10 @@ def _beside_champion(registry: Registry, params: PipelineParams, files: Workspac
         return []
     with tempfile.TemporaryDirectory(prefix="dconrec-") as scratch:
         folder, gate = Path(scratch) / "champion", params.registration.gate
-        registry.fetch(folder)
+        try:
+            registry.fetch(folder)
+        except DataError as error:  # it would block every later registration
+            return [Outcome(AGAINST_CHAMPION, False, f"the champion cannot be read: {error}")]
         if refused := dealt_anew(params, registry.made_with(champion), files, folder):
             return [refused]
         return judge_rivals(gate, compare(gate, files, folder, params.seed))

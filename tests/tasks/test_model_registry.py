@@ -1,5 +1,10 @@
 """Champion, challenger, rollback and the consumer, against a real MLflow store."""
 
+import shutil
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,5 +107,16 @@ def test_altered_bytes_are_refused_and_nothing_is_written(registry, tmp_path):
     registry.promote("3", "for this test", "a person")
     registry.tracker.client.set_model_version_tag("toy", "3", SHA256, "0" * 64)
     with pytest.raises(DataError, match=r"models:/toy/3 has SHA-256 .* is registered: its files were altered"):
+        registry.fetch(tmp_path / "champion")
+    assert not (tmp_path / "champion").exists()
+
+
+def test_a_version_whose_files_are_gone_is_named_and_not_where_it_was_downloaded_to(registry, tmp_path):
+    registry.promote("2", "for this test", "a person")
+    source = Path(url2pathname(urlparse(registry.tracker.client.get_model_version_download_uri("toy", "2")).path))
+    shutil.rmtree(source / "artifacts/condensed")
+    with pytest.raises(
+        DataError, match=r"^models:/toy/2/interactions\.parquet does not exist; .* another version its alias"
+    ):
         registry.fetch(tmp_path / "champion")
     assert not (tmp_path / "champion").exists()

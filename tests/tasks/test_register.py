@@ -160,6 +160,20 @@ def test_what_the_gate_refuses_is_registered_but_leaves_the_champion(registered,
     assert client.get_run(second["run_id"]).data.tags["gate.min_quality"].startswith("failed: bprmf 94")
 
 
+def test_a_champion_that_cannot_be_read_is_a_reason_and_stops_nothing(home, tmp_path):
+    chosen = params(experiment="unreadable", name="unreadable")  # it has no items.parquet
+    register(chosen, home, tmp_path / "first.json")
+    first = json.loads((tmp_path / "first.json").read_text())
+    client = Tracker.open("unreadable", home.root / "mlflow").client
+    write_json(home.metrics, {"another": "run"})
+    register(chosen, home, tmp_path / "second.json")
+    second = json.loads((tmp_path / "second.json").read_text())
+    assert (first["decision"], second["version"], second["decision"]) == ("promoted", "2", "rejected")
+    reason = next(rule["reason"] for rule in second["gate"] if rule["rule"] == "against_champion")
+    assert reason.startswith("the champion cannot be read: models:/unreadable/1/items.parquet does not exist")
+    assert str(client.get_model_version_by_alias("unreadable", "champion").version) == "1"
+
+
 def test_experiment_and_name_can_be_chosen(home, tmp_path):
     out = tmp_path / "registration.json"
     register(params(experiment="other", name="mine"), home, out)

@@ -3,11 +3,11 @@
 import logging
 import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from filelock import FileLock
@@ -23,9 +23,13 @@ warnings.filterwarnings("ignore", module=r"mlflow\..*")
 
 from mlflow import MlflowClient, MlflowException  # noqa: E402  (after its voice is lowered)
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
+from mlflow.store.entities.paged_list import PagedList  # noqa: E402
 from requests import RequestException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
+T = TypeVar("T")
+PAGE = 1000
+"""Entries that MLflow is asked for at once, the most that it gives of some."""
 BATCH = 1000
 """The most metrics one request of MLflow may carry."""
 PARAM_LENGTH = 6000
@@ -112,8 +116,9 @@ class Tracker:
         """Runs that the attempt made before it was cut off, by name and parent."""
         if not attempt.resumed:
             return {}
+        ours, asked = [self.experiment_id], f"tags.`{TAG}` = '{attempt.id}'"
         with told(self.uri):
-            runs = self.client.search_runs([self.experiment_id], f"tags.`{TAG}` = '{attempt.id}'", max_results=BATCH)
+            runs = of_all_pages(lambda token: self.client.search_runs(ours, asked, max_results=PAGE, page_token=token))
         return {(run.info.run_name or "", run.data.tags.get("mlflow.parentRunId", "")): run.info.run_id for run in runs}
 
     @contextmanager
@@ -144,6 +149,16 @@ class Tracker:
             info = self.client.get_run(begun).info
             self.client.log_batch(begun, tags=[RunTag(key, value) for key, value in tags.items()])
         return Run(self.client, info.run_id, info.start_time)
+
+
+def of_all_pages(search: Callable[[str | None], PagedList[T]]) -> list[T]:
+    """What a search finds in all; ``search`` takes the token of a page, None for the first."""
+    page = search(None)
+    found = list(page)
+    while page.token:
+        page = search(page.token)
+        found += page
+    return found
 
 
 def _no_answer(error: BaseException) -> bool:

@@ -4,10 +4,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -15,16 +14,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-from mlflow.store.entities.paged_list import PagedList
 
 from tasks.model_registry import BEFORE, CHAMPION
 from tasks.retention import Unneeded, size_of
-from tasks.tracking import TrackingError, told
+from tasks.tracking import PAGE, TrackingError, of_all_pages, told
 from tasks.tracking_store import SQLITE
 
-T = TypeVar("T")
-PAGE = 1000
-"""Entries that MLflow is asked for at once, the most that it gives of some."""
 KEEP_TAG = "keep"
 """A version or a run that carries it stays, whatever its value."""
 
@@ -106,7 +101,7 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
         ids = [e.experiment_id for name in experiments if (e := client.get_experiment_by_name(name))]
         runs = {run.info.run_id: run for one in ids for run in _runs(client, one) if not _elsewhere(uri, run)}
         stays = set()
-        for model in _all(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)):
+        for model in of_all_pages(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)):
             versions = _versions(client, model.name)
             newest_first = sorted(versions, key=lambda version: int(version.version), reverse=True)
             chosen = {str(number) for number in model.aliases.values()} | _champions(model, versions, keep)
@@ -126,7 +121,7 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
         gone = {run.info.run_id for run in found.runs}
         found.versions = [version for version in found.versions if version.run_id in gone]
         if found.runs:
-            models = _all(lambda token: client.search_logged_models(ids, max_results=PAGE, page_token=token))
+            models = of_all_pages(lambda token: client.search_logged_models(ids, max_results=PAGE, page_token=token))
             found.models = [model.model_id for model in models if model.source_run_id in gone]
     return found
 
@@ -143,22 +138,14 @@ def _champions(model: RegisteredModel, versions: Sequence[ModelVersion], keep: i
 
 
 def _runs(client: MlflowClient, experiment: str) -> list[MlflowRun]:
-    return _all(lambda token: client.search_runs([experiment], "", ViewType.ACTIVE_ONLY, PAGE, page_token=token))
+    return of_all_pages(
+        lambda token: client.search_runs([experiment], "", ViewType.ACTIVE_ONLY, PAGE, page_token=token)
+    )
 
 
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     asked = f"name = '{name}'"
-    return _all(lambda token: client.search_model_versions(asked, max_results=PAGE, page_token=token))
-
-
-def _all(search: Callable[[str | None], PagedList[T]]) -> list[T]:
-    """Of every page; ``search`` takes the token of one, None for the first."""
-    page = search(None)
-    found = list(page)
-    while page.token:
-        page = search(page.token)
-        found += page
-    return found
+    return of_all_pages(lambda token: client.search_model_versions(asked, max_results=PAGE, page_token=token))
 
 
 def _parent(run: MlflowRun) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from dconrec_core.atomic import write_text
 from tasks import register as module
+from tasks import tracking
 from tasks.comparison_tracking import FACTS, MAIN, PARAMS, track_comparison
 from tasks.tracking import Run, Tracker
 from tasks.tracking_attempt import Attempt
@@ -81,6 +82,7 @@ def test_a_comparison_that_is_cut_off_is_told_once(tmp_path: Path, monkeypatch: 
         flush(run)
 
     monkeypatch.setattr(Run, "flush", some)
+    monkeypatch.setattr(tracking, "PAGE", 1)  # what was begun is on several
     with pytest.raises(CutOff):
         track_comparison("compared", "all", {"seeds": 3}, rows, tmp_path)
     monkeypatch.setattr(Run, "flush", flush)

@@ -23,6 +23,7 @@ warnings.filterwarnings("ignore", module=r"mlflow\..*")
 
 from mlflow import MlflowClient, MlflowException  # noqa: E402  (after its voice is lowered)
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
+from mlflow.entities import Run as MlflowRun  # noqa: E402
 from mlflow.store.entities.paged_list import PagedList  # noqa: E402
 from requests import RequestException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
@@ -104,22 +105,26 @@ class Tracker:
         tracker = cls(uri, client, experiment_id)
         if identity is not None:
             note = place / f"attempt-{experiment_id}.json"
-            tracker.attempt = Attempt.begin(note, f"{identity} {uri} {experiment_id}")
-            tracker._begun = tracker._runs_of(tracker.attempt)
+            tracker.attempt = Attempt.begin(note, f"{identity} {uri} {experiment_id}", tracker._end)
+            begun = tracker._runs_of(tracker.attempt.id) if tracker.attempt.resumed else []
+            tracker._begun = {(run.info.run_name or "", parent_of(run)): run.info.run_id for run in begun}
         return tracker
 
     def is_of_attempt(self, run_id: str) -> bool:
         """Whether this attempt made the run before it was cut off."""
         return run_id in self._begun.values()
 
-    def _runs_of(self, attempt: Attempt) -> dict[tuple[str, str], str]:
-        """Runs that the attempt made before it was cut off, by name and parent."""
-        if not attempt.resumed:
-            return {}
-        ours, asked = [self.experiment_id], f"tags.`{TAG}` = '{attempt.id}'"
+    def _runs_of(self, attempt: str, which: str = "") -> list[MlflowRun]:
+        """Runs that an attempt made."""
+        ours, asked = [self.experiment_id], f"tags.`{TAG}` = '{attempt}' {which}"
         with told(self.uri):
-            runs = of_all_pages(lambda token: self.client.search_runs(ours, asked, max_results=PAGE, page_token=token))
-        return {(run.info.run_name or "", run.data.tags.get("mlflow.parentRunId", "")): run.info.run_id for run in runs}
+            return of_all_pages(lambda token: self.client.search_runs(ours, asked, max_results=PAGE, page_token=token))
+
+    def _end(self, attempt: str) -> None:
+        """Nobody goes on with an attempt: what it left running is not."""
+        with told(self.uri):
+            for run in self._runs_of(attempt, "AND attributes.status = 'RUNNING'"):
+                self.client.set_terminated(run.info.run_id, "KILLED")
 
     @contextmanager
     def run(self, name: str, parent: "Run | None" = None, tags: Mapping[str, str] | None = None) -> Iterator["Run"]:
@@ -159,6 +164,11 @@ def of_all_pages(search: Callable[[str | None], PagedList[T]]) -> list[T]:
         page = search(page.token)
         found += page
     return found
+
+
+def parent_of(run: MlflowRun) -> str:
+    """Id of the run that a nested one belongs to; empty for others."""
+    return str(run.data.tags.get("mlflow.parentRunId", ""))
 
 
 def _no_answer(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 from tasks.model_registry import BEFORE, CHAMPION
 from tasks.retention import Unneeded, size_of
-from tasks.tracking import PAGE, TrackingError, of_all_pages, told
+from tasks.tracking import PAGE, TrackingError, of_all_pages, parent_of, told
 from tasks.tracking_store import SQLITE
 
 KEEP_TAG = "keep"
@@ -114,10 +114,10 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
                     found.versions.append(version)
         for one in ids:
             ours = [run for run in runs.values() if run.info.experiment_id == one]
-            top = sorted((r for r in ours if not _parent(r)), key=lambda run: run.info.start_time, reverse=True)
+            top = sorted((r for r in ours if not parent_of(r)), key=lambda run: run.info.start_time, reverse=True)
             old = [r for r in top[keep:] if r.info.run_id not in stays and KEEP_TAG not in r.data.tags]
             goes = {run.info.run_id for run in old}
-            found.runs += [run for run in ours if run.info.run_id in goes or _parent(run) in goes]
+            found.runs += [run for run in ours if run.info.run_id in goes or parent_of(run) in goes]
         gone = {run.info.run_id for run in found.runs}
         found.versions = [version for version in found.versions if version.run_id in gone]
         if found.runs:
@@ -146,10 +146,6 @@ def _runs(client: MlflowClient, experiment: str) -> list[MlflowRun]:
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     asked = f"name = '{name}'"
     return of_all_pages(lambda token: client.search_model_versions(asked, max_results=PAGE, page_token=token))
-
-
-def _parent(run: MlflowRun) -> str:
-    return str(run.data.tags.get("mlflow.parentRunId", ""))
 
 
 def _elsewhere(store: str, run: MlflowRun) -> bool:

@@ -108,6 +108,21 @@ def test_a_run_that_raises_is_marked_as_failed_and_nested_runs_know_their_parent
     assert child.data.tags["mlflow.parentRunId"] == ids["parent"]
 
 
+def test_what_a_kill_left_running_is_ended_when_something_else_is_told(tracker, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
+    home = Path(tracker.uri.removeprefix("sqlite:///")).parent
+    killed = Tracker.open("kills", home, "first")
+    with killed.run("done") as done:
+        pass
+    cut_off = killed.run("cut off")
+    run = cut_off.__enter__()
+    assert Tracker.open("kills", home, "first").is_of_attempt(run.id)
+    assert tracker.client.get_run(run.id).info.status == "RUNNING"
+    Tracker.open("kills", home, "after an edit")
+    assert tracker.client.get_run(run.id).info.status == "KILLED"
+    assert tracker.client.get_run(done.id).info.status == "FINISHED"
+
+
 def test_a_dataset_carries_the_digest_of_all_its_content(tracker):
     digest = "ab" * 32
     with tracker.run("data") as run:

@@ -16,15 +16,18 @@ from tests.tasks.test_register import params
 
 
 def test_the_same_content_goes_on_and_other_content_begins_anew(tmp_path: Path):
-    first = Attempt.begin(tmp_path / "attempt.json", "content")
+    ended: list[str] = []
+    first = Attempt.begin(tmp_path / "attempt.json", "content", ended.append)
     assert not first.resumed
-    assert Attempt.begin(tmp_path / "attempt.json", "content") == Attempt(first.id, resumed=True)
-    other = Attempt.begin(tmp_path / "attempt.json", "other")
+    assert Attempt.begin(tmp_path / "attempt.json", "content", ended.append) == Attempt(first.id, resumed=True)
+    assert ended == []
+    other = Attempt.begin(tmp_path / "attempt.json", "other", ended.append)
     assert not other.resumed
+    assert ended == [first.id]
     assert other.id != first.id
     for cut in ("", "[1]", '{"identity": "other"}'):
         (tmp_path / "attempt.json").write_text(cut)
-        assert not Attempt.begin(tmp_path / "attempt.json", "other").resumed
+        assert not Attempt.begin(tmp_path / "attempt.json", "other", ended.append).resumed
 
 
 class CutOff(BaseException):

@@ -19,7 +19,7 @@ from dconrec_core.atomic import write_json
 from dconrec_core.errors import DataError
 from tasks import tracked_figures
 from tasks.gate import Outcome, judge, judge_files
-from tasks.model_registry import CHAMPION, Registry
+from tasks.model_registry import CHAMPION, DECISION, Registry
 from tasks.naming import data_name, model_name, run_name
 from tasks.outputs import read_csv, read_json, read_text
 from tasks.params import OF_NO_STAGE, PipelineParams
@@ -282,21 +282,23 @@ def _register_dataset(
                 metadata={"kind": "condensed-dataset", "sha256": card["sha256"]},
             )
             versions = [mlflow.register_model(info.model_uri, name, tags=tags)]
-    created = versions[0]
-    tracker.client.update_model_version(name, created.version, description=read_text(files.condensed / "card.md"))
-    tracker.client.update_registered_model(name, f"Condensed sets of {data_name(params.dataset)}, made by DConRec.")
-    decision = _decide(registry, str(created.version), outcomes, approval=params.registration.approval)
+    created, decision = str(versions[0].version), versions[0].tags.get(DECISION)
+    if decision is None:  # else it was tried again, and a person may have decided since
+        tracker.client.update_model_version(name, created, description=read_text(files.condensed / "card.md"))
+        tracker.client.update_registered_model(name, f"Condensed sets of {data_name(params.dataset)}, made by DConRec.")
+        decision = _decide(registry, created, outcomes, approval=params.registration.approval)
+    champion = registry.champion()
     return {
         "experiment": params.registration.experiment,
         "experiment_id": tracker.experiment_id,
         "run_id": run.id,
         "run_name": run_name(params),
         "model": name,
-        "version": str(created.version),
-        "uri": f"models:/{name}/{created.version}",
+        "version": created,
+        "uri": f"models:/{name}/{created}",
         "sha256": card["sha256"],
-        CHAMPION: decision == "promoted",
-        "decision": decision,
+        CHAMPION: champion is not None and str(champion.version) == created,
+        DECISION: decision,
     }
 
 

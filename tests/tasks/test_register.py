@@ -6,6 +6,7 @@ import pytest
 
 from dconrec_core.atomic import write_json, write_text
 from dconrec_core.errors import DataError
+from tasks.model_registry import CHALLENGER, Registry
 from tasks.params import PipelineParams
 from tasks.register import register
 from tasks.tracking import Tracker
@@ -172,6 +173,21 @@ def test_a_champion_that_cannot_be_read_is_a_reason_and_stops_nothing(home, tmp_
     reason = next(rule["reason"] for rule in second["gate"] if rule["rule"] == "against_champion")
     assert reason.startswith("the champion cannot be read: models:/unreadable/1/items.parquet does not exist")
     assert str(client.get_model_version_by_alias("unreadable", "champion").version) == "1"
+
+
+def test_a_decision_made_since_outlives_another_try(home, tmp_path):
+    asked, out = params(experiment="asked", name="asked", approval=True), tmp_path / "registration.json"
+    register(asked, home, out)
+    first = json.loads(out.read_text())
+    registry = Registry(Tracker.open("asked", home.root / "mlflow"), "asked")
+    registry.decline("1", "the tail looks thin", "a person")
+    register(asked, home, out)
+    again = json.loads(out.read_text())
+    assert (first["version"], first["decision"]) == ("1", "waiting")
+    assert (again["version"], again["decision"], again["champion"]) == ("1", "declined", False)
+    assert registry.by_alias(CHALLENGER) is None
+    description = registry.tracker.client.get_model_version("asked", "1").description
+    assert [word in description for word in ("**waiting**", "**declined**")] == [True, True]
 
 
 def test_experiment_and_name_can_be_chosen(home, tmp_path):

@@ -42,6 +42,20 @@ class Registry:
         """The version in use; None before the first."""
         return self.by_alias(CHAMPION)
 
+    def verdict(self, version: str) -> str:
+        """What has become of a version by now, in words."""
+        found = self._found(lambda: self.tracker.client.get_model_version(self.name, version))
+        if found is None:
+            return "gone from MLflow"
+        if CHAMPION in found.aliases:
+            return CHAMPION
+        decision, reason = found.tags.get(DECISION, "undecided"), found.tags.get(f"{DECISION}.reason", "")
+        if decision == "waiting":
+            return "waits for a person: python -m flows.nightly --approve asks"
+        if decision in ("promoted", "restored"):
+            return "no longer champion"
+        return f"not champion ({decision}: {reason})"
+
     def decide(self, version: str, decided: Decided, reason: str, by: str, alias: str | None = None) -> None:
         """Write a decision to the version: as tags, and as a further line of its description.
 

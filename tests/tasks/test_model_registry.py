@@ -62,13 +62,16 @@ def test_life_of_three_versions(registry, tmp_path):
     with pytest.raises(DataError, match="toy has no champion; run the pipeline first"):
         registry.rollback("nothing yet")
     registry.promote("1", "first", "gate")
+    assert registry.verdict("1") == "champion"
     with pytest.raises(DataError, match="first champion; there is nothing to go back to"):
         registry.rollback("too early")
     registry.wait("2", "passed")
+    assert registry.verdict("2") == "waits for a person: python -m flows.nightly --approve asks"
     assert str(registry.by_alias(CHALLENGER).version) == "2"
     assert str(registry.champion().version) == "1"
     registry.promote("2", "looks right", "a person")
     assert registry.by_alias(CHALLENGER) is None
+    assert [registry.verdict(number) for number in "12"] == ["no longer champion", "champion"]
     registry.decide("3", "rejected", "min_quality: too low", "gate")
     assert str(registry.champion().version) == "2"
     assert version(registry, "3").tags["decision.reason"] == "min_quality: too low"
@@ -78,6 +81,12 @@ def test_life_of_three_versions(registry, tmp_path):
     assert pd.read_parquet(tmp_path / "champion/interactions.parquet")["item_id"].tolist() == [10, 12]
 
     assert registry.rollback("clicks fell") == ("2", "1")
+    assert [registry.verdict(number) for number in "1239"] == [
+        "champion",
+        "not champion (rolled back: clicks fell (back to version 1))",
+        "not champion (rejected: min_quality: too low)",
+        "gone from MLflow",
+    ]
     assert str(registry.champion().version) == "1"
     assert version(registry, "2").tags["decision"] == "rolled back"
     assert "clicks fell" in version(registry, "1").tags["decision.reason"]

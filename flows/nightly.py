@@ -25,6 +25,7 @@ from flows.hooks import remember_failure
 from flows.params import parse_changes, read_params
 from flows.pipeline import pipeline
 from flows.states import STOPPED, failed
+from flows.verdict import verdict
 from tasks.outputs import read_json
 from tasks.params import PipelineParams
 from tasks.versioning import Versions
@@ -150,9 +151,9 @@ def _champion(params: PipelineParams) -> str | None:
 
 def _decided(params: PipelineParams, ran: State[Any]) -> State[Any]:
     registration = _registration()
-    version, decision = str(registration["version"]), registration.get("decision")
-    if not (params.registration.approval and decision == "waiting" and _is_waiting(params, version)):
-        return Completed(message=f"{ran.message}; version {version} {decision}")
+    version = str(registration["version"])
+    if not (params.registration.approval and _is_waiting(params, version)):
+        return Completed(message=f"{ran.message}; version {version}: {verdict(registration)}")
     get_run_logger().info("version %s waits for a person", version)
     question = "\n".join(f"- {one['rule']}: {one['reason']}" for one in registration["gate"])
     asked = Approval.with_initial_data(

@@ -26,6 +26,7 @@ from flows.params import check_names, read_params, write_changes
 from flows.results import draw, read_results, table
 from flows.stages import BY_NAME, STAGES, Stage
 from flows.states import RETRY_SECONDS, STOPPED, TIMED_OUT, UNREACHABLE, failed, is_unreachable
+from flows.verdict import verdict
 from tasks.naming import run_name
 from tasks.params import PipelineParams
 from tasks.versioning import VersioningError, Versions
@@ -161,8 +162,6 @@ def _run_stages(job: Job) -> State[Any]:
 def summary(files: Workspace) -> str:
     """The small table and where to look."""
     registration: Mapping[str, Any] = json.loads(files.registration.read_text(encoding="utf-8"))
-    failed = [f"{o['rule']}: {o['reason']}" for o in registration["gate"] if not o["passed"]]
-    verdict = "champion" if registration["champion"] else f"not champion ({'; '.join(failed)})"
     return "\n".join(
         (
             "",
@@ -170,14 +169,16 @@ def summary(files: Workspace) -> str:
             "",
             f"report      {files.report}",
             f"condensed   {files.condensed}/  (card.md says what it is and how to load it)",
-            f"registered  {registration['uri']}, {verdict}",
+            f"registered  {registration['uri']}, {verdict(registration)}",
             "compare     make ui  (MLflow: runs, curves, registered sets; Prefect: flow runs)",
         )
     )
 
 
 def get_ready(params: PipelineParams, changed: bool) -> None:
-    """Check all names, which imports what the stages need, if a stage is to run or may be."""
+    """Import what the summary asks; check all names, which imports what the stages need, if one is to run or may be."""
+    import tasks.model_registry  # noqa: F401
+
     with Versions(Path()) as versions:
         if changed or any(versions.reasons(stage.name) for stage in STAGES):
             check_names(params)

@@ -23,6 +23,8 @@ from tasks.tracking import Tracker, told
 CHAMPION, CHALLENGER = "champion", "challenger"
 BEFORE = "champion.before"
 """Tag: the version that was champion when this one became it."""
+DECISION = "decision"
+"""Tag: the last decision on a version; its reason, author and time are in tags below it."""
 CONDENSED = "condensed"
 """The artifact of a registered version that is the set."""
 SHA256 = "condensed.sha256"
@@ -40,33 +42,58 @@ class Registry:
         """The version in use; None before the first."""
         return self.by_alias(CHAMPION)
 
-    def decide(self, version: str, decided: Decided, reason: str, by: str) -> None:
-        """Write a decision to the version: as tags, and as a further line of its description."""
+    def verdict(self, version: str) -> str:
+        """What has become of a version by now, in words."""
+        found = self._found(lambda: self.tracker.client.get_model_version(self.name, version))
+        if found is None:
+            return "gone from MLflow"
+        if CHAMPION in found.aliases:
+            return CHAMPION
+        decision, reason = found.tags.get(DECISION, "undecided"), found.tags.get(f"{DECISION}.reason", "")
+        if decision == "waiting":
+            return "waits for a person: python -m flows.nightly --approve asks"
+        if decision in ("promoted", "restored"):
+            return "no longer champion"
+        return f"not champion ({decision}: {reason})"
+
+    def decide(self, version: str, decided: Decided, reason: str, by: str, alias: str | None = None) -> None:
+        """Write a decision to the version: as tags, and as a further line of its description.
+
+        The alias moves after the reasons, so that whoever sees it sees them too, and the tag ``decision`` comes last:
+        where it is, nothing else is missing.
+
+        Args:
+            version: Its number.
+            decided: What.
+            reason: Why.
+            by: Who.
+            alias: What the version is called from now on.
+        """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         client = self.tracker.client
         with told(self.tracker.uri):
-            tags = {"decision": decided, "decision.reason": reason, "decision.by": by, "decision.at": now}
-            for key, value in tags.items():
-                client.set_model_version_tag(self.name, version, key, value[:5000])
+            for key, value in {"reason": reason, "by": by, "at": now}.items():
+                client.set_model_version_tag(self.name, version, f"{DECISION}.{key}", value[:5000])
             text = client.get_model_version(self.name, version).description or ""
             heading = "" if "\n## Decisions\n" in text else "\n## Decisions\n\n"
             line = f"- {now}, {by}: **{decided}**. {reason}\n"
             client.update_model_version(self.name, version, description=f"{text}{heading}{line}")
+            if alias:
+                client.set_registered_model_alias(self.name, alias, version)
+            client.set_model_version_tag(self.name, version, DECISION, decided)
 
     def wait(self, version: str, reason: str) -> None:
         """The version has passed the gate and a person is asked: it is challenger until then."""
-        self.decide(version, "waiting", reason, "gate")
-        with told(self.tracker.uri):
-            self.tracker.client.set_registered_model_alias(self.name, CHALLENGER, version)
+        self.decide(version, "waiting", reason, "gate", CHALLENGER)
 
     def promote(self, version: str, reason: str, by: str) -> None:
-        """Make a version champion; the alias moves last, so that whoever sees it sees the reasons too."""
+        """Make a version champion."""
         before, client = self.champion(), self.tracker.client
         with told(self.tracker.uri):
             if before is not None and str(before.version) != str(version):
                 client.set_model_version_tag(self.name, version, BEFORE, str(before.version))
-        self.decide(version, "promoted", reason, by)
-        self._point(version)
+        self.decide(version, "promoted", reason, by, CHAMPION)
+        self._forget_challenger(version)
 
     def decline(self, version: str, reason: str, by: str) -> None:
         """A person says no, or nobody answers: the champion stays."""
@@ -98,8 +125,8 @@ class Registry:
                 "page, or run the pipeline again"
             )
         self.decide(was, "rolled back", f"{reason} (back to version {before})", by)
-        self.decide(before, "restored", f"{reason} (version {was} rolled back)", by)
-        self._point(before)
+        self.decide(before, "restored", f"{reason} (version {was} rolled back)", by, CHAMPION)
+        self._forget_challenger(before)
         return was, before
 
     def fetch(self, out: Path, alias: str = CHAMPION) -> ModelVersion:
@@ -131,11 +158,6 @@ class Registry:
         with told(self.tracker.uri):
             settings: dict[str, str] = self.tracker.client.get_run(str(version.run_id)).data.params
         return settings
-
-    def _point(self, version: str) -> None:
-        with told(self.tracker.uri):
-            self.tracker.client.set_registered_model_alias(self.name, CHAMPION, version)
-        self._forget_challenger(version)
 
     def _forget_challenger(self, version: str) -> None:
         challenger = self.by_alias(CHALLENGER)
@@ -179,15 +201,24 @@ def require_replaceable(out: Path) -> None:
 def check_bytes(folder: Path, registered: str, uri: str) -> None:
     """The tables' SHA-256 must be what the version's tag and the set's own card say.
 
+    Args:
+        folder: Where the version was downloaded to.
+        registered: Its tag.
+        uri: What to call it.
+
     Raises:
-        DataError: It is not.
+        DataError: It is not, or a file is missing or of another schema version.
     """
-    found, told_by_card = dataset_sha256(folder), read_card(folder).sha256
+    way_out = "go back with python -m flows.rollback, or give another version its alias in MLflow's page"
+    try:
+        found, told_by_card = dataset_sha256(folder), read_card(folder).sha256
+    except DataError as error:
+        raise DataError(f"{str(error).replace(str(folder), uri)}; {way_out}") from None
     for sha256, where in ((registered, "registered"), (told_by_card, "on its card")):
         if found != sha256:
             raise DataError(
                 f"{uri} has SHA-256 {found[:12]}…, {sha256[:12] or 'none'}… is {where}: its files were altered; "
-                "go back with python -m flows.rollback, or run the pipeline again"
+                f"{way_out}"
             )
 
 

@@ -19,11 +19,11 @@ from dconrec_core.errors import DataError
 from tasks import tracked_figures
 from tasks.gate import Outcome, judge, judge_files
 from tasks.installed import installed
-from tasks.model_registry import CHAMPION, Registry
+from tasks.model_registry import CHAMPION, DECISION, Registry
 from tasks.naming import data_name, model_name, run_name
 from tasks.outputs import read_csv, read_json, read_text
 from tasks.params import OF_NO_STAGE, PipelineParams
-from tasks.rivals import VALID_DRAWN, compare, dealt_anew, judge_rivals
+from tasks.rivals import AGAINST_CHAMPION, VALID_DRAWN, compare, dealt_anew, judge_rivals
 from tasks.summary import POPULARITY_RANKER, TIMED_STAGES, Result, summarise
 from tasks.tracked_data import data_inputs
 from tasks.tracking import DataInput, Run, Tracker
@@ -101,7 +101,10 @@ def _beside_champion(registry: Registry, params: PipelineParams, files: Workspac
         return []
     with tempfile.TemporaryDirectory(prefix="dconrec-") as scratch:
         folder, gate = Path(scratch) / "champion", params.registration.gate
-        registry.fetch(folder)
+        try:
+            registry.fetch(folder)
+        except DataError as error:  # it would block every later registration
+            return [Outcome(AGAINST_CHAMPION, False, f"the champion cannot be read: {error}")]
         if refused := dealt_anew(params, registry.made_with(champion), files, folder):
             return [refused]
         return judge_rivals(gate, compare(gate, files, folder, params.seed))
@@ -279,21 +282,23 @@ def _register_dataset(
                 metadata={"kind": "condensed-dataset", "sha256": card["sha256"]},
             )
             versions = [mlflow.register_model(info.model_uri, name, tags=tags)]
-    created = versions[0]
-    tracker.client.update_model_version(name, created.version, description=read_text(files.condensed / "card.md"))
-    tracker.client.update_registered_model(name, f"Condensed sets of {data_name(params.dataset)}, made by DConRec.")
-    decision = _decide(registry, str(created.version), outcomes, approval=params.registration.approval)
+    created, decision = str(versions[0].version), versions[0].tags.get(DECISION)
+    if decision is None:  # else it was tried again, and a person may have decided since
+        tracker.client.update_model_version(name, created, description=read_text(files.condensed / "card.md"))
+        tracker.client.update_registered_model(name, f"Condensed sets of {data_name(params.dataset)}, made by DConRec.")
+        decision = _decide(registry, created, outcomes, approval=params.registration.approval)
+    champion = registry.champion()
     return {
         "experiment": params.registration.experiment,
         "experiment_id": tracker.experiment_id,
         "run_id": run.id,
         "run_name": run_name(params),
         "model": name,
-        "version": str(created.version),
-        "uri": f"models:/{name}/{created.version}",
+        "version": created,
+        "uri": f"models:/{name}/{created}",
         "sha256": card["sha256"],
-        CHAMPION: decision == "promoted",
-        "decision": decision,
+        CHAMPION: champion is not None and str(champion.version) == created,
+        DECISION: decision,
     }
 
 

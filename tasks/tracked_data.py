@@ -1,10 +1,9 @@
 """The data of a run in MLflow: which bytes a training learned from."""
 
-import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from dconrec_core.data.download import file_sha256
 from tasks.outputs import read_json
 from tasks.tracking import DataInput
 from tasks.workspace import Workspace
@@ -22,15 +21,10 @@ def data_inputs(files: Workspace, card: Mapping[str, Any], dataset: str) -> dict
     split = read_json(files.split / "split.json")
     return {
         "full": DataInput(
-            dataset, _sha256(train), train, "training", split["n_train"], split["n_users"], split["n_items"]
+            dataset, file_sha256(train), train, "training", split["n_train"], split["n_users"], split["n_items"]
         ),
         "condensed": DataInput(
             *(f"{dataset}-condensed", card["sha256"], files.condensed, "condensed"),
             *(card["n_interactions"], card["n_users"], card["n_items"]),
         ),
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,19 +1,20 @@
 """The tracker: one MLflow store, initialised once, written in batches."""
 
 import logging
+import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from filelock import FileLock
 
 from dconrec_core.errors import DConRecError
 from tasks.tracking_attempt import TAG, Attempt
-from tasks.tracking_store import SQLITE, make_store, store_uri
+from tasks.tracking_store import ARTIFACTS, SQLITE, follow, make_store, store_uri
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -22,9 +23,14 @@ warnings.filterwarnings("ignore", module=r"mlflow\..*")
 
 from mlflow import MlflowClient, MlflowException  # noqa: E402  (after its voice is lowered)
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
+from mlflow.entities import Run as MlflowRun  # noqa: E402
+from mlflow.store.entities.paged_list import PagedList  # noqa: E402
 from requests import RequestException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
+T = TypeVar("T")
+PAGE = 1000
+"""Entries that MLflow is asked for at once, the most that it gives of some."""
 BATCH = 1000
 """The most metrics one request of MLflow may carry."""
 PARAM_LENGTH = 6000
@@ -44,7 +50,7 @@ def told(uri: str) -> Iterator[None]:
     """MLflow's errors as ours, in one line."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise TrackingError(f"MLflow at {uri}: {reason}; {_way_out(reason)}") from error
 
@@ -74,43 +80,51 @@ class Tracker:
         Args:
             experiment: Its name.
             home: Folder for database, artifacts and lock where the variable is not set. Artifacts always lie beside the
-                database, also when this is a temporary copy of the project and the database is not.
+                database, also when this is a temporary copy of the project and the database is not, and when the
+                project was copied or moved with both.
             identity: Of all that will be told, where an attempt that is cut off shall be gone on with.
         """
         uri = store_uri(home)
-        local = uri.startswith(SQLITE)
-        place = Path(uri.removeprefix(SQLITE)).resolve().parent if local else home
+        database = Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
+        place = database.parent if database else home
         place.mkdir(parents=True, exist_ok=True)
         with told(uri), FileLock(place / ".init.lock"):
-            if local:
-                make_store(Path(uri.removeprefix(SQLITE)).resolve())
+            if database:
+                make_store(database)
             client = MlflowClient(uri)
             found = client.get_experiment_by_name(experiment)
             if found and found.lifecycle_stage == "deleted":
                 client.restore_experiment(found.experiment_id)
             # A server knows where its artifacts belong.
-            artifacts = (place / "artifacts").as_uri() if local else None
+            artifacts = (place / ARTIFACTS).as_uri() if database else None
+            if found and database and artifacts:
+                follow(database, found.artifact_location, artifacts)
             experiment_id = (
                 found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifacts)
             )
         tracker = cls(uri, client, experiment_id)
         if identity is not None:
             note = place / f"attempt-{experiment_id}.json"
-            tracker.attempt = Attempt.begin(note, f"{identity} {uri} {experiment_id}")
-            tracker._begun = tracker._runs_of(tracker.attempt)
+            tracker.attempt = Attempt.begin(note, f"{identity} {uri} {experiment_id}", tracker._end)
+            begun = tracker._runs_of(tracker.attempt.id) if tracker.attempt.resumed else []
+            tracker._begun = {(run.info.run_name or "", parent_of(run)): run.info.run_id for run in begun}
         return tracker
 
     def is_of_attempt(self, run_id: str) -> bool:
         """Whether this attempt made the run before it was cut off."""
         return run_id in self._begun.values()
 
-    def _runs_of(self, attempt: Attempt) -> dict[tuple[str, str], str]:
-        """Runs that the attempt made before it was cut off, by name and parent."""
-        if not attempt.resumed:
-            return {}
+    def _runs_of(self, attempt: str, which: str = "") -> list[MlflowRun]:
+        """Runs that an attempt made."""
+        ours, asked = [self.experiment_id], f"tags.`{TAG}` = '{attempt}' {which}"
         with told(self.uri):
-            runs = self.client.search_runs([self.experiment_id], f"tags.`{TAG}` = '{attempt.id}'", max_results=BATCH)
-        return {(run.info.run_name or "", run.data.tags.get("mlflow.parentRunId", "")): run.info.run_id for run in runs}
+            return of_all_pages(lambda token: self.client.search_runs(ours, asked, max_results=PAGE, page_token=token))
+
+    def _end(self, attempt: str) -> None:
+        """Nobody goes on with an attempt: what it left running is not."""
+        with told(self.uri):
+            for run in self._runs_of(attempt, "AND attributes.status = 'RUNNING'"):
+                self.client.set_terminated(run.info.run_id, "KILLED")
 
     @contextmanager
     def run(self, name: str, parent: "Run | None" = None, tags: Mapping[str, str] | None = None) -> Iterator["Run"]:
@@ -140,6 +154,21 @@ class Tracker:
             info = self.client.get_run(begun).info
             self.client.log_batch(begun, tags=[RunTag(key, value) for key, value in tags.items()])
         return Run(self.client, info.run_id, info.start_time)
+
+
+def of_all_pages(search: Callable[[str | None], PagedList[T]]) -> list[T]:
+    """What a search finds in all; ``search`` takes the token of a page, None for the first."""
+    page = search(None)
+    found = list(page)
+    while page.token:
+        page = search(page.token)
+        found += page
+    return found
+
+
+def parent_of(run: MlflowRun) -> str:
+    """Id of the run that a nested one belongs to; empty for others."""
+    return str(run.data.tags.get("mlflow.parentRunId", ""))
 
 
 def _no_answer(error: BaseException) -> bool:

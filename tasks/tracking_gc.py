@@ -4,26 +4,22 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-from mlflow.store.entities.paged_list import PagedList
 
 from tasks.model_registry import BEFORE, CHAMPION
 from tasks.retention import Unneeded, size_of
-from tasks.tracking import TrackingError, told
+from tasks.tracking import PAGE, TrackingError, of_all_pages, parent_of, told
 from tasks.tracking_store import SQLITE
 
-T = TypeVar("T")
-PAGE = 1000
-"""Entries that MLflow is asked for at once, the most that it gives of some."""
 AT_ONCE = 500
 """Runs that ``mlflow gc`` is given at once: an argument has at most 128 KiB, and an id 33 bytes."""
 KEEP_TAG = "keep"
@@ -93,8 +89,9 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
     """Versions beyond the last ``keep`` of each registered model, and runs beyond the last ``keep`` of each experiment.
 
     A version with an alias or the tag ``keep`` stays, so do the last ``keep`` champions (two at least), and so does the
-    run that a version which stays came from. Runs of a local database that are marked as deleted already, by a removal
-    that was cut off or on MLflow's page, go with them.
+    run that a version which stays came from. So do runs with their artifacts in another folder of this disk than that
+    of their SQLite file: this is a copy of the project, then, and they are the original's. Runs of a local database that
+    are marked as deleted already, by a removal that was cut off or on MLflow's page, go with them.
 
     Args:
         uri: The store; a SQLite file that does not exist has none.
@@ -111,10 +108,11 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
     with told(uri):
         ids = [e.experiment_id for name in experiments if (e := client.get_experiment_by_name(name))]
         view = ViewType.ALL if uri.startswith(SQLITE) else ViewType.ACTIVE_ONLY
-        runs = {run.info.run_id: run for one in ids for run in _runs(client, one, view)}
+        all_runs = [run for one in ids for run in _runs(client, one, view)]
+        runs = {run.info.run_id: run for run in all_runs if not _elsewhere(uri, run)}
         active = {run_id for run_id, run in runs.items() if _is_active(run)}
         stays, registered = set(), []
-        for model in _all(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)):
+        for model in of_all_pages(lambda token: client.search_registered_models(max_results=PAGE, page_token=token)):
             versions = _versions(client, model.name)
             registered += versions
             newest_first = sorted(versions, key=lambda version: int(version.version), reverse=True)
@@ -128,18 +126,18 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
         stays |= {run_id for run_id, run in runs.items() if KEEP_TAG in run.data.tags}
         for one in ids:
             ours = [run for run in runs.values() if run.info.experiment_id == one]
-            top = [run for run in ours if _is_active(run) and not _parent(run)]
+            top = [run for run in ours if _is_active(run) and not parent_of(run)]
             top.sort(key=lambda run: run.info.start_time, reverse=True)
             old = [*top[keep:], *(run for run in ours if not _is_active(run))]
             goes = {run.info.run_id for run in old} - stays
-            found.runs += [run for run in ours if run.info.run_id in goes or _parent(run) in goes]
+            found.runs += [run for run in ours if run.info.run_id in goes or parent_of(run) in goes]
         gone = {run.info.run_id for run in found.runs}
         found.versions = [version for version in found.versions if version.run_id in gone]
         going = {(version.name, version.version) for version in found.versions}
         kept = (version for version in registered if (version.name, version.version) not in going)
         found.kept_hashes = {version.tags["dvc.hash"] for version in kept if "dvc.hash" in version.tags}
         if found.runs:
-            models = _all(lambda token: client.search_logged_models(ids, max_results=PAGE, page_token=token))
+            models = of_all_pages(lambda token: client.search_logged_models(ids, max_results=PAGE, page_token=token))
             found.models = [model.model_id for model in models if model.source_run_id in gone]
     return found
 
@@ -156,35 +154,29 @@ def _champions(model: RegisteredModel, versions: Sequence[ModelVersion], keep: i
 
 
 def _runs(client: MlflowClient, experiment: str, view: int) -> list[MlflowRun]:
-    return _all(lambda token: client.search_runs([experiment], "", view, PAGE, page_token=token))
+    return of_all_pages(lambda token: client.search_runs([experiment], "", view, PAGE, page_token=token))
 
 
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     asked = f"name = '{name}'"
-    return _all(lambda token: client.search_model_versions(asked, max_results=PAGE, page_token=token))
-
-
-def _all(search: Callable[[str | None], PagedList[T]]) -> list[T]:
-    """Of every page; ``search`` takes the token of one, None for the first."""
-    page = search(None)
-    found = list(page)
-    while page.token:
-        page = search(page.token)
-        found += page
-    return found
+    return of_all_pages(lambda token: client.search_model_versions(asked, max_results=PAGE, page_token=token))
 
 
 def _is_active(run: MlflowRun) -> bool:
     return str(run.info.lifecycle_stage) == "active"
 
 
-def _parent(run: MlflowRun) -> str:
-    return str(run.data.tags.get("mlflow.parentRunId", ""))
+def _elsewhere(store: str, run: MlflowRun) -> bool:
+    folder = Path(store.removeprefix(SQLITE)).resolve().parent
+    place = urlparse(run.info.artifact_uri)
+    return (
+        store.startswith(SQLITE) and place.scheme == "file" and not _local(run.info.artifact_uri).is_relative_to(folder)
+    )
 
 
 def _local(uri: str) -> Path:
     """A folder on this disk; one that does not exist for any other place."""
     parsed = urlparse(uri)
     if parsed.scheme == "file":
-        return Path(unquote(parsed.path))
+        return Path(url2pathname(parsed.path))
     return Path("/nonexistent/artifacts") if parsed.scheme else Path(uri)

@@ -1,8 +1,10 @@
 """Which store of MLflow runs are written to, and a fresh SQLite one, made so that a kill half-way cannot break it."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from dconrec_core.atomic import atomic_file
@@ -10,6 +12,16 @@ from dconrec_core.errors import DConRecError
 
 SQLITE = "sqlite:///"
 SERVERS = ("http://", "https://")
+ARTIFACTS = "artifacts"
+"""Folder beside a database, for what its runs leave."""
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Where MLflow's tables say, absolutely, where artifacts lie."""
 
 
 class StoreError(DConRecError):
@@ -59,3 +71,20 @@ def make_store(database: Path) -> None:
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise StoreError(f"{database}: MLflow cannot make its tables: {said}; is the disk full or read-only?")
+
+
+def follow(database: Path, was: str, now: str) -> None:
+    """Let a project that was copied or moved use its own artifacts: MLflow itself goes on with the original's.
+
+    Args:
+        database: The copy's. The caller holds the lock.
+        was: The address of the original's folder of artifacts; of another place by another name nothing is changed.
+        now: That of the copy's.
+    """
+    if was == now or not (was.startswith("file:") and was.endswith(f"/{ARTIFACTS}")):
+        return
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for table, column in PLACES:
+            below = f"substr({column} || '/', 1, length(:was) + 1) = :was || '/'"
+            moved = f"UPDATE {table} SET {column} = :now || substr({column}, length(:was) + 1) WHERE {below}"
+            connection.execute(moved, {"was": was, "now": now})

@@ -34,15 +34,16 @@ def night(monkeypatch, tmp_path, root):
         write_changes(tmp_path, changes or {})
         decision = "waiting" if read_params(tmp_path).registration.approval else "promoted"
         gate = [{"rule": "min_quality", "passed": True, "reason": "bprmf 93%"}]
-        registration = {"version": "7", "model": "toy", "decision": decision, "gate": gate}
+        registration = {"experiment": "toy", "version": "7", "model": "toy", "decision": decision, "gate": gate}
         write_json(Workspace().registration, registration)
         return Completed(message="did all")
 
     def registry(tracker, name):
         return SimpleNamespace(
-            by_alias=lambda alias: SimpleNamespace(version=waiting[-1]),
-            promote=lambda *words: written.append(("promote", *words)),
-            decline=lambda *words: written.append(("decline", *words)),
+            by_alias=lambda alias: waiting[-1] and SimpleNamespace(version=waiting[-1]),
+            promote=lambda *words: (written.append(("promote", *words)), waiting.append(None)),
+            decline=lambda *words: (written.append(("decline", *words)), waiting.append(None)),
+            verdict=lambda version: f"{written[-1][0]}d since" if written else "champion",
         )
 
     monkeypatch.setattr(module, "pipeline", pipeline)
@@ -102,7 +103,9 @@ def test_the_files_own_word_on_approval_stands_where_nothing_else_is_said(night,
     thread.join()
     assert state.message == "version 7 promoted by a person"
     assert night.asked == [None]
-    assert night.module.nightly(approve=False, return_state=True).message == "did all; version 7 promoted"
+    again = night.module.nightly(return_state=True)  # the file of the registration says as before that it waits
+    assert again.message == "did all; version 7: promoted since"
+    night.module.nightly(approve=False, return_state=True)
     assert not read_params(tmp_path).registration.approval
 
 
@@ -115,7 +118,7 @@ def test_nobody_answers(night, monkeypatch):
 
 def test_without_approval_the_gate_alone_decides(night):
     state = night.module.nightly(return_state=True)
-    assert state.message == "did all; version 7 promoted"
+    assert state.message == "did all; version 7: champion"
     assert night.written == []
 
 

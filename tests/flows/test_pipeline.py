@@ -59,6 +59,9 @@ def test_second_flow_and_dvc_find_nothing_to_do(first_run):
     said = pipeline(folder, "device=cpu")  # how to run, so no reason to run again
     assert said.stdout.splitlines()[-1] == "nothing to do: every stage is up to date"
     assert said.stderr.count("up to date") == len(STAGES)
+    registered = next(line for line in said.stdout.splitlines() if line.startswith("registered"))
+    assert registered in first_run[1].stdout
+    assert "champion" in registered
     assert json.loads(dvc(folder, "status", "--json")) == {}
     assert "Running stage" not in dvc(folder, "repro")
     assert before == (outputs(folder), (folder / "dvc.lock").read_bytes())

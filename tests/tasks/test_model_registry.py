@@ -1,5 +1,10 @@
 """Champion, challenger, rollback and the consumer, against a real MLflow store."""
 
+import shutil
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,13 +62,16 @@ def test_life_of_three_versions(registry, tmp_path):
     with pytest.raises(DataError, match="toy has no champion; run the pipeline first"):
         registry.rollback("nothing yet")
     registry.promote("1", "first", "gate")
+    assert registry.verdict("1") == "champion"
     with pytest.raises(DataError, match="first champion; there is nothing to go back to"):
         registry.rollback("too early")
     registry.wait("2", "passed")
+    assert registry.verdict("2") == "waits for a person: python -m flows.nightly --approve asks"
     assert str(registry.by_alias(CHALLENGER).version) == "2"
     assert str(registry.champion().version) == "1"
     registry.promote("2", "looks right", "a person")
     assert registry.by_alias(CHALLENGER) is None
+    assert [registry.verdict(number) for number in "12"] == ["no longer champion", "champion"]
     registry.decide("3", "rejected", "min_quality: too low", "gate")
     assert str(registry.champion().version) == "2"
     assert version(registry, "3").tags["decision.reason"] == "min_quality: too low"
@@ -73,6 +81,12 @@ def test_life_of_three_versions(registry, tmp_path):
     assert pd.read_parquet(tmp_path / "champion/interactions.parquet")["item_id"].tolist() == [10, 12]
 
     assert registry.rollback("clicks fell") == ("2", "1")
+    assert [registry.verdict(number) for number in "1239"] == [
+        "champion",
+        "not champion (rolled back: clicks fell (back to version 1))",
+        "not champion (rejected: min_quality: too low)",
+        "gone from MLflow",
+    ]
     assert str(registry.champion().version) == "1"
     assert version(registry, "2").tags["decision"] == "rolled back"
     assert "clicks fell" in version(registry, "1").tags["decision.reason"]
@@ -102,5 +116,16 @@ def test_altered_bytes_are_refused_and_nothing_is_written(registry, tmp_path):
     registry.promote("3", "for this test", "a person")
     registry.tracker.client.set_model_version_tag("toy", "3", SHA256, "0" * 64)
     with pytest.raises(DataError, match=r"models:/toy/3 has SHA-256 .* is registered: its files were altered"):
+        registry.fetch(tmp_path / "champion")
+    assert not (tmp_path / "champion").exists()
+
+
+def test_a_version_whose_files_are_gone_is_named_and_not_where_it_was_downloaded_to(registry, tmp_path):
+    registry.promote("2", "for this test", "a person")
+    source = Path(url2pathname(urlparse(registry.tracker.client.get_model_version_download_uri("toy", "2")).path))
+    shutil.rmtree(source / "artifacts/condensed")
+    with pytest.raises(
+        DataError, match=r"^models:/toy/2/interactions\.parquet does not exist; .* another version its alias"
+    ):
         registry.fetch(tmp_path / "champion")
     assert not (tmp_path / "champion").exists()

@@ -6,6 +6,7 @@ import pytest
 
 from dconrec_core.atomic import write_json, write_text
 from dconrec_core.errors import DataError
+from tasks.model_registry import CHALLENGER, Registry
 from tasks.params import PipelineParams
 from tasks.register import register
 from tasks.tracking import Tracker
@@ -158,6 +159,35 @@ def test_what_the_gate_refuses_is_registered_but_leaves_the_champion(registered,
     assert int(second["version"]) == int(registration["version"]) + 1
     assert client.get_model_version_by_alias(second["model"], "champion").version == int(registration["version"])
     assert client.get_run(second["run_id"]).data.tags["gate.min_quality"].startswith("failed: bprmf 94")
+
+
+def test_a_champion_that_cannot_be_read_is_a_reason_and_stops_nothing(home, tmp_path):
+    chosen = params(experiment="unreadable", name="unreadable")  # it has no items.parquet
+    register(chosen, home, tmp_path / "first.json")
+    first = json.loads((tmp_path / "first.json").read_text())
+    client = Tracker.open("unreadable", home.root / "mlflow").client
+    write_json(home.metrics, {"another": "run"})
+    register(chosen, home, tmp_path / "second.json")
+    second = json.loads((tmp_path / "second.json").read_text())
+    assert (first["decision"], second["version"], second["decision"]) == ("promoted", "2", "rejected")
+    reason = next(rule["reason"] for rule in second["gate"] if rule["rule"] == "against_champion")
+    assert reason.startswith("the champion cannot be read: models:/unreadable/1/items.parquet does not exist")
+    assert str(client.get_model_version_by_alias("unreadable", "champion").version) == "1"
+
+
+def test_a_decision_made_since_outlives_another_try(home, tmp_path):
+    asked, out = params(experiment="asked", name="asked", approval=True), tmp_path / "registration.json"
+    register(asked, home, out)
+    first = json.loads(out.read_text())
+    registry = Registry(Tracker.open("asked", home.root / "mlflow"), "asked")
+    registry.decline("1", "the tail looks thin", "a person")
+    register(asked, home, out)
+    again = json.loads(out.read_text())
+    assert (first["version"], first["decision"]) == ("1", "waiting")
+    assert (again["version"], again["decision"], again["champion"]) == ("1", "declined", False)
+    assert registry.by_alias(CHALLENGER) is None
+    description = registry.tracker.client.get_model_version("asked", "1").description
+    assert [word in description for word in ("**waiting**", "**declined**")] == [True, True]
 
 
 def test_experiment_and_name_can_be_chosen(home, tmp_path):

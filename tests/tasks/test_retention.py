@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import time
 from pathlib import Path
@@ -130,6 +131,27 @@ def test_versions_with_an_alias_or_a_tag_stay_with_their_runs(tmp_path: Path, tr
         assert database.execute("SELECT COUNT(*) FROM metrics").fetchone() == (4,)
     again = old_runs(uri, ["ours"], 2)
     assert (again.runs, again.versions) == ([], [])
+
+
+@pytest.mark.slow
+def test_a_copy_of_the_project_lists_nothing_of_the_originals(tmp_path: Path, tracker: Tracker):
+    register_nights(tracker, tmp_path, 3)
+    copy = tmp_path / "a copy"
+    copy.mkdir()
+    for name in ("mlflow.db", "artifacts"):
+        (shutil.copytree if (tmp_path / name).is_dir() else shutil.copy)(tmp_path / name, copy / name)
+    uri = f"{SQLITE}{copy / 'mlflow.db'}"
+    found = old_runs(uri, ["ours"], 1)
+    assert (found.runs, found.versions) == ([], [])
+    assert found.kept_hashes == {"hash 1", "hash 2", "hash 3"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        Tracker.open("ours", copy)
+    found = old_runs(uri, ["ours"], 1)
+    assert found.unneeded()[1].size > 2 * 1000
+    found.remove()
+    assert len(list((tmp_path / "artifacts").glob("*/artifacts/file.json"))) == 3
+    assert len(list((copy / "artifacts").glob("*/artifacts/file.json"))) == 1
 
 
 def numbers(versions: list[ModelVersion]) -> list[int]:

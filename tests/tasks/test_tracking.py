@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,40 @@ def test_artifacts_lie_beside_a_database_that_lies_elsewhere(tracker, tmp_path, 
     assert not (tmp_path / "copy").exists()
 
 
+def test_a_copied_project_leaves_the_original_alone(tracker, tmp_path, monkeypatch):
+    (tmp_path / "note.txt").write_text("x")
+    with tracker.run("before") as run:
+        run.artifacts(tmp_path / "note.txt")
+        model = tracker.client.create_logged_model(tracker.experiment_id, source_run_id=run.id)
+    tracker.client.create_registered_model("copied")
+    tracker.client.create_model_version("copied", f"models:/{model.model_id}", run.id)
+    original = Path(tracker.uri.removeprefix("sqlite:///")).parent
+    copy = Path(shutil.copytree(original, tmp_path / "a copy/mlflow"))
+    shutil.move(original / "artifacts", tmp_path / "away")  # whoever still looks there finds nothing
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy / 'mlflow.db'}")
+    other = Tracker.open("trial", copy)
+    assert other.experiment_id == tracker.experiment_id
+    for name in ("before", "after"):
+        with other.run(name) as after:
+            after.artifacts(tmp_path / "note.txt")
+    assert not (original / "artifacts").exists()
+    shutil.move(tmp_path / "away", original / "artifacts")
+    assert len(list((copy / "artifacts").glob("*/artifacts/note.txt"))) == 3
+    assert [file.path for file in other.client.list_artifacts(run.id)] == ["note.txt"]
+    for client, home in ((other.client, copy), (tracker.client, original)):
+        place = (home / "artifacts").as_uri()
+        assert client.get_experiment(tracker.experiment_id).artifact_location == place
+        assert client.get_run(run.id).info.artifact_uri.startswith(f"{place}/")
+        assert client.get_model_version_download_uri("copied", "1").startswith(f"{place}/")
+
+
+def test_a_place_of_another_name_is_left_as_it_is(tracker, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
+    by_hand = tracker.client.create_experiment("by hand", artifact_location="s3://bucket/artifacts")
+    Tracker.open("by hand", tmp_path)
+    assert tracker.client.get_experiment(by_hand).artifact_location == "s3://bucket/artifacts"
+
+
 def test_an_experiment_is_made_once_and_found_again(tracker, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
     home = Path(tracker.uri.removeprefix("sqlite:///")).parent
@@ -72,6 +107,21 @@ def test_a_run_that_raises_is_marked_as_failed_and_nested_runs_know_their_parent
     child = tracker.client.get_run(ids["child"])
     assert child.info.status == "FAILED"
     assert child.data.tags["mlflow.parentRunId"] == ids["parent"]
+
+
+def test_what_a_kill_left_running_is_ended_when_something_else_is_told(tracker, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
+    home = Path(tracker.uri.removeprefix("sqlite:///")).parent
+    killed = Tracker.open("kills", home, "first")
+    with killed.run("done") as done:
+        pass
+    cut_off = killed.run("cut off")
+    run = cut_off.__enter__()
+    assert Tracker.open("kills", home, "first").is_of_attempt(run.id)
+    assert tracker.client.get_run(run.id).info.status == "RUNNING"
+    Tracker.open("kills", home, "after an edit")
+    assert tracker.client.get_run(run.id).info.status == "KILLED"
+    assert tracker.client.get_run(done.id).info.status == "FINISHED"
 
 
 def test_a_dataset_carries_the_digest_of_all_its_content(tracker):

@@ -6,6 +6,7 @@ import pytest
 
 from dconrec_core.atomic import write_text
 from tasks import register as module
+from tasks import tracking
 from tasks.comparison_tracking import FACTS, MAIN, PARAMS, track_comparison
 from tasks.tracking import Run, Tracker
 from tasks.tracking_attempt import Attempt
@@ -15,15 +16,18 @@ from tests.tasks.test_register import params
 
 
 def test_the_same_content_goes_on_and_other_content_begins_anew(tmp_path: Path):
-    first = Attempt.begin(tmp_path / "attempt.json", "content")
+    ended: list[str] = []
+    first = Attempt.begin(tmp_path / "attempt.json", "content", ended.append)
     assert not first.resumed
-    assert Attempt.begin(tmp_path / "attempt.json", "content") == Attempt(first.id, resumed=True)
-    other = Attempt.begin(tmp_path / "attempt.json", "other")
+    assert Attempt.begin(tmp_path / "attempt.json", "content", ended.append) == Attempt(first.id, resumed=True)
+    assert ended == []
+    other = Attempt.begin(tmp_path / "attempt.json", "other", ended.append)
     assert not other.resumed
+    assert ended == [first.id]
     assert other.id != first.id
     for cut in ("", "[1]", '{"identity": "other"}'):
         (tmp_path / "attempt.json").write_text(cut)
-        assert not Attempt.begin(tmp_path / "attempt.json", "other").resumed
+        assert not Attempt.begin(tmp_path / "attempt.json", "other", ended.append).resumed
 
 
 class CutOff(BaseException):
@@ -81,6 +85,7 @@ def test_a_comparison_that_is_cut_off_is_told_once(tmp_path: Path, monkeypatch: 
         flush(run)
 
     monkeypatch.setattr(Run, "flush", some)
+    monkeypatch.setattr(tracking, "PAGE", 1)  # what was begun is on several
     with pytest.raises(CutOff):
         track_comparison("compared", "all", {"seeds": 3}, rows, tmp_path)
     monkeypatch.setattr(Run, "flush", flush)

@@ -90,8 +90,8 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
 
     A version with an alias or the tag ``keep`` stays, so do the last ``keep`` champions (two at least), and so does the
     run that a version which stays came from. So do runs with their artifacts in another folder of this disk than that
-    of their SQLite file: this is a copy of the project, then, and they are the original's. Runs of a local database that
-    are marked as deleted already, by a removal that was cut off or on MLflow's page, go with them.
+    of their SQLite file: this is a copy of the project, then, and they are the original's. Runs of a local database
+    that are marked as deleted already, by a removal that was cut off or on MLflow's page, go with them.
 
     Args:
         uri: The store; a SQLite file that does not exist has none.

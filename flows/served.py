@@ -69,8 +69,9 @@ def forget_served(folder: Path) -> None:
 def answers(address: str) -> bool:
     """Whether something listens there; cheap enough to ask on every start."""
     place = urllib.parse.urlsplit(address)
+    port = place.port or (443 if place.scheme == "https" else 80)
     try:
-        with socket.create_connection((place.hostname or HOST, place.port or 80), timeout=0.5):
+        with socket.create_connection((place.hostname or HOST, port), timeout=0.5):
             return True
     except OSError:
         return False

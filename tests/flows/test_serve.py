@@ -58,6 +58,13 @@ def test_a_taken_port_is_given_up_for_a_free_one():
     assert not answers(f"http://{HOST}:{port}")
 
 
+def test_an_address_without_a_port_has_the_one_of_its_scheme(monkeypatch):
+    asked = []
+    monkeypatch.setattr(socket, "create_connection", lambda place, timeout: asked.append(place) or socket.socket())
+    assert all(map(answers, ("http://a", "https://b", "https://c:8443/mlflow")))
+    assert asked == [("a", 80), ("b", 443), ("c", 8443)]
+
+
 def test_a_port_that_another_process_has_chosen_is_not_chosen_again_though_nothing_listens_there_yet():
     port = free_port(0)
     asks = f"from flows.servers import free_port; print(free_port({port}), flush=True); import time; time.sleep(60)"

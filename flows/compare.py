@@ -7,6 +7,7 @@ finished cells are kept in ``results/comparison.json``. docs/results.md shows ho
 import inspect
 import sys
 import uuid
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,10 +29,11 @@ from dconrec_core.options import ignore_epochs
 from dconrec_core.registry import lookup, suggest
 from flows.artifacts import ProgressBar, link_comparison, publish_comparison
 from flows.cells import Measurer, Order, Setup, measure
-from flows.command import set_up_process
-from flows.console import Console
+from flows.command import completed
+from flows.console import Console, hush
 from flows.env import PARAMS_FILE, ROOT
 from flows.failure import USER_ERRORS, one_line
+from flows.frame import parser_of, run
 from flows.hooks import remember_failure
 from flows.pages import USUAL, mlflow_pages
 from flows.params import check_names, parse_changes, presets, read_params, read_preset
@@ -263,21 +265,19 @@ def _wrong(error: ParameterTypeError) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the flow in this process; exit code 0 when every cell is measured and remembered."""
-    set_up_process()
-    try:
-        state = compare(**parameters(arguments), return_state=True)
-        if state.name not in (STOPPED, None) and not state.is_completed():
-            state.result()
-        print(state.message, file=sys.stdout if state.is_completed() else sys.stderr)
-        return int(not state.is_completed())
-    except USER_ERRORS as error:
-        print(one_line(error), file=sys.stderr)
-    except ParameterTypeError as error:
-        print(_wrong(error), file=sys.stderr)
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        return 130
-    return 1
+
+    def job(asked: Namespace) -> None:
+        hush()
+        chosen = parameters(asked.parameters)
+        try:
+            state = compare(**chosen, return_state=True)
+        except ParameterTypeError as error:
+            raise ConfigError(_wrong(error)) from None
+        print(completed(state).message)
+
+    parser = parser_of("flows.compare", __doc__)
+    parser.add_argument("parameters", nargs="*", metavar="KEY=VALUE")
+    return run(parser, arguments, job, INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,75 @@
+"""What every command does with ``--help``, an error, Ctrl-C, SIGTERM and a Prefect server that is not there."""
+
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+import pytest
+
+from dconrec_core.errors import DataError
+from flows.frame import parser_of, run
+from tests.flows.project import TINY, call, make_project
+
+
+@pytest.fixture(autouse=True)
+def _sigterm() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def framed(job: Callable[[Namespace], None]) -> int:
+    return run(parser_of("flows.something", "What it does."), [], job)
+
+
+def raising(error: BaseException, cause: BaseException | None = None) -> Callable[[Namespace], NoReturn]:
+    def job(asked: Namespace) -> NoReturn:
+        raise error from cause
+
+    return job
+
+
+def test_what_is_no_bug_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    refused = httpx.ConnectError("[Errno 111] Connection refused")
+    assert framed(lambda asked: None) == 0
+    assert framed(raising(DataError("no column\n'rating'"))) == 1
+    assert framed(raising(RuntimeError("Failed to reach API"), refused)) == 1
+    assert framed(raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "no column 'rating'",
+        "Prefect at http://127.0.0.1:9/api: [Errno 111] Connection refused; "
+        "start it (make serve), or unset PREFECT_API_URL to do without",
+        "interrupted",
+    ]
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        framed(raising(ZeroDivisionError()))
+
+
+def test_sigterm_is_an_exit_so_that_what_was_started_ends_too() -> None:
+    with pytest.raises(SystemExit) as end:
+        framed(lambda asked: os.kill(os.getpid(), signal.SIGTERM))
+    assert end.value.code == 128 + signal.SIGTERM
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("frame") / "home", TINY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["compare", "deploy"])
+def test_an_exported_server_that_is_down_is_named_in_one_line(name: str, project: Path) -> None:
+    settings = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    done = call(project, sys.executable, "-m", f"flows.{name}", check=False, settings=settings)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Prefect at http://127.0.0.1:9/api: "), done.stderr
+    assert done.stderr.count("\n") == 1

@@ -20,6 +20,7 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.utilities.callables import parameter_schema
 from pydantic import Field
 
 from dconrec_core.condensation import CONDENSERS
@@ -36,7 +37,7 @@ from flows.failure import USER_ERRORS, one_line
 from flows.frame import parser_of, run
 from flows.hooks import remember_failure
 from flows.pages import USUAL, mlflow_pages
-from flows.params import check_names, parse_changes, presets, read_params, read_preset
+from flows.params import check_names, dump_value, parse_changes, presets, read_params, read_preset
 from flows.served import HOST
 from flows.states import KEPT, RETRY_SECONDS, STOPPED, UNREACHABLE, failed, is_unreachable
 from tasks.comparison import Cell
@@ -249,12 +250,18 @@ def parameters(arguments: Sequence[str]) -> dict[str, Any]:
         ConfigError: One sets nothing, is no parameter, or is given a single value where a list is asked for.
     """
     known = list(inspect.signature(compare.fn).parameters)
-    found = parse_changes(arguments)
+    found = parse_changes(arguments, example="ratios=[0.1]")
     for name in found:
         if name not in known:
             raise ConfigError(f"{name} is not a parameter; {suggest(name, known)}")
     lists = {name for name, one in inspect.signature(compare.fn).parameters.items() if isinstance(one.default, list)}
     return {name: [value] if name in lists and not isinstance(value, list) else value for name, value in found.items()}
+
+
+def described() -> str:
+    """The flow's parameters with their defaults, for ``--help``."""
+    schema = parameter_schema(compare.fn).properties
+    return "\n".join(f"  {name}={dump_value(one['default'])}\n    {one['description']}" for name, one in schema.items())
 
 
 def _wrong(error: ParameterTypeError) -> str:
@@ -275,8 +282,8 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigError(_wrong(error)) from None
         print(completed(state).message)
 
-    parser = parser_of("flows.compare", __doc__)
-    parser.add_argument("parameters", nargs="*", metavar="KEY=VALUE")
+    parser = parser_of("flows.compare", __doc__, f"keys with their defaults:\n{described()}")
+    parser.add_argument("parameters", nargs="*", metavar="KEY=VALUE", help="one of the keys below; values are YAML")
     return run(parser, arguments, job, INTERRUPTED)
 
 

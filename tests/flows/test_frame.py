@@ -1,5 +1,6 @@
 """What every command does with ``--help``, an error, Ctrl-C, SIGTERM and a Prefect server that is not there."""
 
+import importlib
 import os
 import signal
 import sys
@@ -13,7 +14,9 @@ import pytest
 
 from dconrec_core.errors import DataError
 from flows.frame import parser_of, run
-from tests.flows.project import TINY, call, make_project
+from tests.flows.project import ROOT, TINY, call, make_project
+
+COMMANDS = [path.stem for path in (ROOT / "flows").glob("*.py") if '__name__ == "__main__"' in path.read_text()]
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,29 @@ def test_sigterm_is_an_exit_so_that_what_was_started_ends_too() -> None:
     with pytest.raises(SystemExit) as end:
         framed(lambda asked: os.kill(os.getpid(), signal.SIGTERM))
     assert end.value.code == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_the_modules_docstring_and_nothing_is_done(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = importlib.import_module(f"flows.{name}")
+    with pytest.raises(SystemExit) as end:
+        module.main(["--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: python -m flows.{name} [-h]")
+    assert module.__doc__.strip() in said
+
+
+def test_compare_tells_its_keys_and_their_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    from flows import compare
+
+    with pytest.raises(SystemExit):
+        compare.main(["--help"])
+    said = capsys.readouterr().out
+    assert "\n  ratios=[0.05, 0.25]\n    Budgets, as shares of the training interactions.\n" in said
+    assert "\n  trials=null\n" in said
+    assert compare.main(["ratios"]) == 1
+    assert "write KEY=VALUE, for instance ratios=[0.1]" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -272,6 +273,26 @@ def test_backfill_starts_anew_after_a_warm_night_unless_it_is_told_where_from(cl
         (table,) = [one for one in client.read_artifacts() if one.key == "backfill" and f": {ratio}" in str(one.data)]
         assert f'"quality": {quality}' in table.data
     assert (one_stage / "params.yaml").read_bytes() == before
+
+
+def test_a_combination_that_times_out_leaves_no_training_behind(one_stage, monkeypatch):
+    from flows import backfill
+
+    sleeps = "import os, time; print('training', os.getpid(), flush=True); time.sleep(60)"
+    (one_stage / "stage.py").write_text(sleeps)
+    commit(one_stage, "a stage that takes long")
+    pids = []
+
+    def info(line):
+        if line.startswith("training "):
+            pids.append(int(line.split()[1]))
+            raise TimeoutError
+
+    monkeypatch.setattr(backfill, "get_run_logger", lambda: SimpleNamespace(info=info))
+    with pytest.raises(TimeoutError):
+        backfill.run_experiment("backfill-of-the-test", {})
+    assert len(pids) == 1
+    assert not psutil.pid_exists(pids[0])
 
 
 def test_backfill_checks_every_combination_before_the_first_one_runs(prefect_server, one_stage):

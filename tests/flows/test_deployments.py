@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -175,6 +176,19 @@ def test_a_look_waits_until_the_files_are_at_rest(prefect_server, monkeypatch, t
     assert (state.name, state.message) == ("Started", f"nightly for {before}")
     file.write_text("2")
     assert watch.fingerprint(Path("data/input")) != before
+
+
+def test_a_file_that_comes_back_with_its_old_time_is_another_change(tmp_path):
+    from flows.watch import fingerprint
+
+    found = []
+    for content in ("1", "2", "1", "2"):
+        (tmp_path / "ratings.csv").write_text(content)
+        os.utime(tmp_path / "ratings.csv", (1e9 + int(content), 1e9 + int(content)))
+        found += [fingerprint(tmp_path), fingerprint(tmp_path)]
+        time.sleep(0.02)  # the clock of a file system ticks slowly
+    assert found[::2] == found[1::2]
+    assert len(set(found)) == 4
 
 
 def test_status_lists_deployments_and_what_waits(client, deployed):

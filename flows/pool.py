@@ -104,11 +104,14 @@ def requeue(client: SyncPrefectClient, runs: Iterable[FlowRun]) -> list[str]:
     return names
 
 
-def drop_missed(client: SyncPrefectClient, queues: Sequence[str] = HOME) -> int:
-    """Of the scheduled starts that nobody was there for, keep the latest of each deployment; how many were dropped."""
+def drop_missed(client: SyncPrefectClient) -> int:
+    """Of the starts that were due while nothing was served, keep the latest of each deployment; how many were dropped.
+
+    For the start of `make serve` alone: later, what is due waits for its turn.
+    """
     earlier = FlowRunFilterExpectedStartTime(before_=now("UTC"))
     missed: defaultdict[UUID | None, list[FlowRun]] = defaultdict(list)
-    for run in _runs(client, queues, StateType.SCHEDULED, expected_start_time=earlier):
+    for run in _runs(client, list(QUEUES), StateType.SCHEDULED, expected_start_time=earlier):
         if run.auto_scheduled and run.state_name != RESUMING:
             missed[run.deployment_id].append(run)
     dropped = 0

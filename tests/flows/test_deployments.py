@@ -149,6 +149,19 @@ def test_of_missed_starts_the_latest_is_made_up_for(client, deployed):
     assert deleted == [30, 20]
 
 
+@pytest.mark.parametrize("at_home", [True, False])
+def test_a_second_worker_leaves_alone_what_is_due_in_the_grid(at_home, client, monkeypatch):
+    from flows import pool
+    from flows.worker import start_worker
+
+    dropped = []
+    monkeypatch.setattr(pool, "drop_missed", lambda client: dropped.append("starts") or 1)
+    monkeypatch.setenv("PREFECT_API_URL", str(client.api_url))  # which it sets
+    served = SimpleNamespace(api=str(client.api_url), tracking="sqlite://")
+    start_worker(SimpleNamespace(served=served, start=lambda *_, **__: None, wait_until=lambda *_: None), at_home)
+    assert dropped == ["starts"] * at_home
+
+
 def test_a_change_of_the_data_asks_for_one_run(client, deployed):
     from flows import watch
 

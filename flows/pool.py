@@ -25,7 +25,7 @@ from prefect.client.schemas.filters import (
     WorkQueueFilter,
     WorkQueueFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType, WorkerStatus
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Cancelled, Crashed, Scheduled
 from prefect.types._datetime import now
@@ -84,13 +84,17 @@ def unfinished(client: SyncPrefectClient, queues: Sequence[str] = HOME) -> list[
 def requeue(client: SyncPrefectClient, runs: Iterable[FlowRun]) -> list[str]:
     """Put runs that were cut off back into their queue: the next worker takes them, and finished stages are kept.
 
-    Without it such a run counts as running for ever, and nothing else gets its place in the queue.
+    Without it such a run counts as running for ever, and nothing else gets its place in the queue. Each is looked at
+    once more: it may have come to its end since it was found. A worker that ends says of its runs that they crashed.
 
     Returns:
         Their names.
     """
     names = []
-    for run in runs:
+    for found in runs:
+        run = client.read_flow_run(found.id)
+        if run.state_type in TERMINAL_STATES - {StateType.CRASHED}:
+            continue
         if run.state_type == StateType.CANCELLING:
             client.set_flow_run_state(run.id, Cancelled(message="cancelled while nothing was served"), force=True)
         elif run.run_count >= STARTS:

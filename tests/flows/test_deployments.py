@@ -104,6 +104,21 @@ def test_a_run_that_was_cut_off_goes_back_to_its_place_and_one_that_was_cancelle
     assert pool.drop_missed(client) == 0  # it is no start that was missed
 
 
+def test_a_run_that_ended_while_its_worker_was_stopped_is_not_started_again(client, deployed):
+    from prefect.states import Cancelled, Completed, Crashed, Failed, Running
+
+    from flows import pool
+
+    ends = [Completed(), Cancelled(), Failed(), Crashed()]
+    runs = [deployed.run(Running()) for _ in ends]
+    cut = pool.unfinished(client)
+    for run, end in zip(runs, ends, strict=True):
+        client.set_flow_run_state(run.id, end, force=True)
+    assert pool.requeue(client, cut) == [runs[-1].name]
+    states = [client.read_flow_run(run.id).state_name for run in runs]
+    assert states == ["Completed", "Cancelled", "Failed", "Resuming"]
+
+
 def test_the_runs_of_another_machine_are_left_alone(client, deployed):
     from prefect.states import Running
 

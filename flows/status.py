@@ -47,7 +47,7 @@ def deployments() -> str:
             )
             waiting = [run for run in runs if run.state_type == StateType.SCHEDULED]
             begun = [run for run in runs if run.state_type != StateType.SCHEDULED]
-            schedules = [_schedule(one) for one in deployment.schedules]
+            schedules = [schedule_in_words(one) for one in deployment.schedules]
             rows.append(
                 (
                     deployment.name,
@@ -96,10 +96,13 @@ def draw(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _schedule(entry: Any) -> str:
+def schedule_in_words(entry: Any) -> str:
+    """When a deployment starts by itself."""
     schedule = entry.schedule
     words = getattr(schedule, "cron", None) or getattr(schedule, "rrule", None)
-    if words is None:
+    if words:
+        words = f"{words} {schedule.timezone or 'UTC'}"  # the times beside it are local
+    else:
         words = f"every {spell_seconds(schedule.interval.total_seconds())}"
     return words if entry.active else f"{words} (paused)"
 

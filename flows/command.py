@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
 from dconrec_core.errors import DConRecError
-from flows.alone import alone
+from flows.alone import alone, starting_prefect
 from flows.console import hush
 from flows.failure import INTERRUPTED
 from flows.frame import parser_of, run
@@ -51,7 +51,7 @@ def command(
         changes = parse_changes(asked.changes)
         params = read_params(Path(), changes)  # before a server is started for nothing
         Versions(Path()).close()
-        with alone():  # two first runs would start two servers on one fresh database
+        with alone():
             for repaired in repair(Path()):
                 print(repaired, file=sys.stderr)
             with server_starting():
@@ -96,7 +96,8 @@ def server_starting() -> Iterator[None]:
 
     def start() -> None:
         try:
-            get_client(sync_client=True)
+            with starting_prefect():
+                get_client(sync_client=True)
         except Exception as error:
             failed.append(error)
 

@@ -30,7 +30,7 @@ from dconrec_core.options import ignore_epochs
 from dconrec_core.registry import lookup, suggest
 from flows.artifacts import ProgressBar, link_comparison, publish_comparison
 from flows.cells import Measurer, Order, Setup, measure
-from flows.command import completed
+from flows.command import completed, server_starting
 from flows.console import Console, hush
 from flows.env import PARAMS_FILE, ROOT
 from flows.failure import USER_ERRORS, one_line
@@ -276,6 +276,8 @@ def main(arguments: Sequence[str]) -> int:
     def job(asked: Namespace) -> None:
         hush()
         chosen = parameters(asked.parameters)
+        with server_starting():
+            pass
         try:
             state = compare(**chosen, return_state=True)
         except ParameterTypeError as error:

@@ -20,7 +20,7 @@ from prefect.states import Completed, Failed
 from dconrec_core.data.local import INPUT
 from dconrec_core.errors import ConfigError
 from flows.alone import alone
-from flows.command import add_changes, completed
+from flows.command import add_changes, completed, server_starting
 from flows.console import hush
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
 from flows.frame import parser_of, run
@@ -200,6 +200,8 @@ def main(arguments: Sequence[str]) -> int:
         hush()
         changes = parse_changes(asked.changes)
         read_params(Path(), changes)
+        with server_starting():
+            pass
         print(completed(nightly(asked.increment, asked.approve, changes or None, return_state=True)).message)
 
     parser = parser_of("flows.nightly", __doc__)

@@ -18,8 +18,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from flows.alone import alone
-from flows.backends import MLFLOW_DATABASE, prefect_has_own_file
+from flows.alone import starting_prefect
+from flows.backends import MLFLOW_DATABASE
 from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
 from flows.frame import parser_of
@@ -121,7 +121,7 @@ def _served(mlflow: str, prefect: str, tracking: str, with_worker: bool) -> Serv
 def _start_pages(site: Site, store: str) -> None:
     """MLflow and Prefect on the databases that the pipeline writes; an MLflow server elsewhere is used as it is."""
     print("starting MLflow and Prefect, some 20 seconds …", flush=True)
-    with _first_mlflow(store), _first_prefect():
+    with _first_mlflow(store), starting_prefect():
         if not is_server(store):
             settings = {
                 MLFLOW_DATABASE: store,
@@ -173,11 +173,6 @@ def _first_mlflow(store: str) -> AbstractContextManager[Any]:
     place = Path(store.removeprefix(SQLITE)).resolve().parent
     place.mkdir(parents=True, exist_ok=True)
     return FileLock(place / ".init.lock")
-
-
-def _first_prefect() -> AbstractContextManager[Any]:
-    """Nobody else makes Prefect's tables meanwhile; once they are there, a pipeline may run as it likes."""
-    return alone() if prefect_has_own_file(os.environ) and not (home() / "prefect.db").exists() else nullcontext()
 
 
 @contextmanager

@@ -86,6 +86,17 @@ def test_compare_tells_its_keys_and_their_defaults(capsys: pytest.CaptureFixture
     assert "write KEY=VALUE, for instance ratios=[0.1]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["compare", "nightly"])
+def test_flows_that_share_the_folder_start_their_server_in_turn_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(f"flows.{name}")
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "server_starting", interrupted)
+    assert module.main([]) == 130
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_project(tmp_path_factory.mktemp("frame") / "home", TINY)

@@ -279,10 +279,10 @@ def main(arguments: Sequence[str]) -> int:
         with server_starting():
             pass
         try:
-            state = compare(**chosen, return_state=True)
+            state = completed(compare(**chosen, return_state=True))
         except ParameterTypeError as error:
             raise ConfigError(_wrong(error)) from None
-        print(completed(state).message)
+        print(state.message)
 
     parser = parser_of("flows.compare", __doc__, f"keys with their defaults:\n{described()}")
     parser.add_argument("parameters", nargs="*", metavar="KEY=VALUE", help="one of the keys below; values are YAML")

@@ -97,6 +97,17 @@ def test_flows_that_share_the_folder_start_their_server_in_turn_too(name: str, m
     assert module.main([]) == 130
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_value_that_prefect_refuses_is_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from flows import compare
+
+    assert compare.main(["ratios=[2]"]) == 1
+    said = capsys.readouterr().err
+    assert said.endswith("ratios.0: Input should be less than or equal to 1\n")
+    assert "Traceback" not in said
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_project(tmp_path_factory.mktemp("frame") / "home", TINY)

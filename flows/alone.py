@@ -1,4 +1,7 @@
-"""One pipeline at a time in one folder: two would write the same files, and would spoil each other's seconds."""
+"""One pipeline at a time in one folder: two would write the same files, and would spoil each other's seconds.
+
+And one start of Prefect's server at a time.
+"""
 
 import json
 import os
@@ -13,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from dconrec_core.atomic import write_json
 from dconrec_core.errors import ConfigError
+from flows.served import home
 from tasks.leftovers import sweep
 
 LOCK = Path(".dvc/tmp/pipeline.lock")
@@ -45,6 +49,14 @@ def alone() -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def starting_prefect() -> Iterator[None]:
+    """Nobody else starts a server on this checkout's Prefect database meanwhile: two at once spoil a fresh one."""
+    home().mkdir(parents=True, exist_ok=True)
+    with FileLock(home() / "start.lock"):
+        yield
 
 
 def _holder() -> str:

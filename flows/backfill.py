@@ -30,6 +30,7 @@ from flows.failure import USER_ERRORS, one_line
 from flows.hooks import remember_failure
 from flows.overrides import overrides
 from flows.params import check_names, dump_value, read_document, read_params
+from flows.processes import MARK, stop_marked
 from flows.states import STOPPED, failed
 from tasks.naming import model_name
 from tasks.versioning import Versions
@@ -125,9 +126,11 @@ def run_experiment(name: str, changes: Changes) -> None:
     for setting in settings_of(changes):
         command += ["--set-param", setting]
     last = ""
+    mark = f"{os.environ[MARK]}/{name}" if MARK in os.environ else name
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     with subprocess.Popen(
         command,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"},
+        env=os.environ | {"PATH": path, MARK: mark},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -137,7 +140,7 @@ def run_experiment(name: str, changes: Changes) -> None:
                 last = line.strip() or last
                 get_run_logger().info(last) if line.strip() else None
         except BaseException:  # a timeout, or the end of the flow
-            process.terminate()
+            stop_marked(mark)  # the stage that DVC started too: its training would go on beside the next one
             raise
     if process.returncode:
         raise BackfillError(f"{last.removeprefix('ERROR: ')}; the run's log has the lines before")

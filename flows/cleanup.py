@@ -4,17 +4,17 @@ Never touched: what ``dvc.lock``, the last N commits, tags and experiments need;
 an alias or the tag ``keep``, and their runs; the set that ``condense.start`` names; downloads; what is on a DVC remote.
 """
 
-import argparse
 import os
 import sqlite3
 import sys
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from dconrec_core.errors import ConfigError
 from flows.alone import alone
 from flows.backends import prefect_has_own_file
-from flows.env import ROOT
-from flows.failure import USER_ERRORS, one_line
+from flows.frame import parser_of, run
 from flows.params import read_params
 from tasks.copies import abandoned_copies, notes_of_copies
 from tasks.retention import Unneeded, old_champions, old_checkpoints
@@ -105,30 +105,28 @@ def table(found: list[Unneeded]) -> str:
     return "\n".join([*lines, f"{'':>8}  together {sum(one.size for one in found) / 1e6:.1f} MB and rows of databases"])
 
 
-def main(arguments: list[str]) -> int:
+def clean(asked: Namespace) -> None:
+    """List it, and remove it where that was asked for."""
+    if asked.keep < 1:
+        raise ConfigError(f"--keep is {asked.keep}; the least is 1, the state that is in use")
+    with alone():
+        found = unneeded(Workspace(), asked.keep)
+        print(table(found))
+        if not asked.yes:
+            print("nothing is removed yet; make gc YES=1 (or --yes) removes it")
+            return
+        for one in found:
+            if one.count:
+                one.remove()
+        print("removed")
+
+
+def main(arguments: Sequence[str]) -> int:
     """Exit code 0 when it is listed, and removed where that was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m flows.cleanup", description=__doc__)
+    parser = parser_of("flows.cleanup", __doc__)
     parser.add_argument("--keep", type=int, default=KEEP, help=f"how many of each; {KEEP} by default")
     parser.add_argument("--yes", action="store_true", help="remove what is listed")
-    options = parser.parse_args(arguments)
-    os.chdir(ROOT)
-    try:
-        if options.keep < 1:
-            raise ConfigError(f"--keep is {options.keep}; the least is 1, the state that is in use")
-        with alone():
-            found = unneeded(Workspace(), options.keep)
-            print(table(found))
-            if not options.yes:
-                print("nothing is removed yet; make gc YES=1 (or --yes) removes it")
-                return 0
-            for one in found:
-                if one.count:
-                    one.remove()
-            print("removed")
-    except USER_ERRORS as error:
-        print(one_line(error), file=sys.stderr)
-        return 1
-    return 0
+    return run(parser, arguments, clean)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,22 @@
 """A flow as a command: ``KEY=VALUE`` in, a summary and an exit code out."""
 
-import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
-from flows.alone import alone
+from dconrec_core.errors import DConRecError
+from flows.alone import alone, starting_prefect
 from flows.console import hush
-from flows.env import ROOT
-from flows.failure import INTERRUPTED, USER_ERRORS, one_line
+from flows.failure import INTERRUPTED
+from flows.frame import parser_of, run
 from flows.params import parse_changes, read_params
 from flows.states import STOPPED
 from tasks.params import PipelineParams
@@ -24,9 +25,13 @@ from tasks.versioning_repair import repair
 from tasks.workspace import Workspace
 
 
+class FlowError(DConRecError):
+    """A flow did not complete, for a reason that is not a bug."""
+
+
 def command(
-    flow: Callable[..., State[Any]],
-    arguments: list[str],
+    flow: Flow[..., Any],
+    arguments: Sequence[str],
     summary: Callable[[Workspace], str],
     interrupted: str = INTERRUPTED,
     meanwhile: Callable[[PipelineParams, bool], None] = lambda params, changed: None,
@@ -40,38 +45,44 @@ def command(
         interrupted: What is printed after Ctrl-C.
         meanwhile: What to do while Prefect's server starts, told the params and whether they are not in the file yet.
     """
-    set_up_process()
-    try:
-        changes = parse_changes(arguments)
+
+    def job(asked: Namespace) -> None:
+        hush()
+        changes = parse_changes(asked.changes)
         params = read_params(Path(), changes)  # before a server is started for nothing
         Versions(Path()).close()
-        with alone():  # two first runs would start two servers on one fresh database
+        with alone():
             for repaired in repair(Path()):
                 print(repaired, file=sys.stderr)
             with server_starting():
                 meanwhile(params, bool(changes))
-            state = flow(changes or None, return_state=True)
-        if state.is_completed():
-            print(summary(Workspace()))
-            print(f"\n{state.message}")
-            return 0
+            state = completed(flow(changes or None, return_state=True))
+        print(summary(Workspace()))
+        print(f"\n{state.message}")
+
+    module = sys.modules[flow.fn.__module__]
+    parser = parser_of(module.__spec__.name if module.__spec__ else module.__name__, module.__doc__)
+    add_changes(parser)
+    return run(parser, arguments, job, interrupted)
+
+
+def add_changes(parser: ArgumentParser) -> None:
+    """Let a command take changes of ``params.yaml``."""
+    words = "a setting for params.yaml, for instance condense.ratio=0.1; docs/params.md lists them"
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help=words)
+
+
+def completed(state: State[Any]) -> State[Any]:
+    """The state of a flow that is over.
+
+    Raises:
+        FlowError: It did not complete; a bug raises what it raised in the flow.
+    """
+    if not state.is_completed():
         if state.name != STOPPED:
             state.result()
-        print(state.message, file=sys.stderr)
-    except USER_ERRORS as error:
-        print(one_line(error), file=sys.stderr)
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        return 130
-    return 1
-
-
-def set_up_process() -> None:
-    """What every command that runs a flow does first."""
-    os.chdir(ROOT)  # so that messages name paths as the project does
-    hush()
-    # As an exit does: otherwise Prefect's own server, which this process started, would stay.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        raise FlowError(str(state.message))
+    return state
 
 
 @contextmanager
@@ -85,7 +96,8 @@ def server_starting() -> Iterator[None]:
 
     def start() -> None:
         try:
-            get_client(sync_client=True)
+            with starting_prefect():
+                get_client(sync_client=True)
         except Exception as error:
             failed.append(error)
 

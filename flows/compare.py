@@ -7,6 +7,7 @@ finished cells are kept in ``results/comparison.json``. docs/results.md shows ho
 import inspect
 import sys
 import uuid
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.utilities.callables import parameter_schema
 from pydantic import Field
 
 from dconrec_core.condensation import CONDENSERS
@@ -28,13 +30,14 @@ from dconrec_core.options import ignore_epochs
 from dconrec_core.registry import lookup, suggest
 from flows.artifacts import ProgressBar, link_comparison, publish_comparison
 from flows.cells import Measurer, Order, Setup, measure
-from flows.command import set_up_process
-from flows.console import Console
+from flows.command import completed, server_starting
+from flows.console import Console, hush
 from flows.env import PARAMS_FILE, ROOT
 from flows.failure import USER_ERRORS, one_line
+from flows.frame import parser_of, run
 from flows.hooks import remember_failure
 from flows.pages import USUAL, mlflow_pages
-from flows.params import check_names, parse_changes, presets, read_params, read_preset
+from flows.params import check_names, dump_value, parse_changes, presets, read_params, read_preset
 from flows.served import HOST
 from flows.states import KEPT, RETRY_SECONDS, STOPPED, UNREACHABLE, failed, is_unreachable
 from tasks.comparison import Cell
@@ -247,12 +250,18 @@ def parameters(arguments: Sequence[str]) -> dict[str, Any]:
         ConfigError: One sets nothing, is no parameter, or is given a single value where a list is asked for.
     """
     known = list(inspect.signature(compare.fn).parameters)
-    found = parse_changes(arguments)
+    found = parse_changes(arguments, example="ratios=[0.1]")
     for name in found:
         if name not in known:
             raise ConfigError(f"{name} is not a parameter; {suggest(name, known)}")
     lists = {name for name, one in inspect.signature(compare.fn).parameters.items() if isinstance(one.default, list)}
     return {name: [value] if name in lists and not isinstance(value, list) else value for name, value in found.items()}
+
+
+def described() -> str:
+    """The flow's parameters with their defaults, for ``--help``."""
+    schema = parameter_schema(compare.fn).properties
+    return "\n".join(f"  {name}={dump_value(one['default'])}\n    {one['description']}" for name, one in schema.items())
 
 
 def _wrong(error: ParameterTypeError) -> str:
@@ -263,21 +272,21 @@ def _wrong(error: ParameterTypeError) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the flow in this process; exit code 0 when every cell is measured and remembered."""
-    set_up_process()
-    try:
-        state = compare(**parameters(arguments), return_state=True)
-        if state.name not in (STOPPED, None) and not state.is_completed():
-            state.result()
-        print(state.message, file=sys.stdout if state.is_completed() else sys.stderr)
-        return int(not state.is_completed())
-    except USER_ERRORS as error:
-        print(one_line(error), file=sys.stderr)
-    except ParameterTypeError as error:
-        print(_wrong(error), file=sys.stderr)
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        return 130
-    return 1
+
+    def job(asked: Namespace) -> None:
+        hush()
+        chosen = parameters(asked.parameters)
+        with server_starting():
+            pass
+        try:
+            state = completed(compare(**chosen, return_state=True))
+        except ParameterTypeError as error:
+            raise ConfigError(_wrong(error)) from None
+        print(state.message)
+
+    parser = parser_of("flows.compare", __doc__, f"keys with their defaults:\n{described()}")
+    parser.add_argument("parameters", nargs="*", metavar="KEY=VALUE", help="one of the keys below; values are YAML")
+    return run(parser, arguments, job, INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 import time
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from dconrec_core.errors import ConfigError
-from flows.env import ROOT
-from flows.failure import USER_ERRORS, one_line
+from flows.frame import parser_of, run
 from flows.processes import marked
 from flows.served import home, read_served, responds
 
@@ -18,7 +19,7 @@ START_SECONDS = 120
 NOT_SERVED = "no Prefect server is there; run `make serve` first (in another terminal), or set PREFECT_API_URL"
 
 
-def deploy(root: Path) -> None:
+def deploy() -> None:
     """Register the work pool, its queues and every deployment.
 
     Raises:
@@ -26,8 +27,8 @@ def deploy(root: Path) -> None:
     """
     if "PREFECT_API_URL" not in os.environ:
         os.environ["PREFECT_API_URL"] = _served_api()  # before Prefect is imported
-    if not (root / FILE).is_file():
-        raise ConfigError(f"{root / FILE} does not exist; run in the project's folder")
+    if not Path(FILE).is_file():
+        raise ConfigError(f"{FILE} does not exist; run in the project's folder")
     from prefect.client.orchestration import get_client
 
     from flows import pool
@@ -35,8 +36,7 @@ def deploy(root: Path) -> None:
     with get_client(sync_client=True) as client:
         pool.ensure_pool(client)
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(root / FILE)],
-        cwd=root,
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", FILE],
         # Without DCONREC_ROOT, of which each worker has its own: it stays a name in the deployment.
         env={name: value for name, value in os.environ.items() if name != "DCONREC_ROOT"}
         | {"COLUMNS": "120", "NO_COLOR": "1"},
@@ -59,19 +59,17 @@ def _served_api() -> str:
     raise ConfigError(NOT_SERVED)
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Exit code 0 when every deployment is registered."""
-    os.chdir(ROOT)
-    try:
-        deploy(Path())
+
+    def job(asked: Namespace) -> None:
+        deploy()
         from flows.status import deployments
 
         print(deployments())
-    except USER_ERRORS as error:
-        print(one_line(error), file=sys.stderr)
-        return 1
-    return 0
+
+    return run(parser_of("flows.deploy", __doc__), arguments, job)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

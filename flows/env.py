@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from flows.backends import MLFLOW_DATABASE, secret_in_the_open
+from flows.processes import marked
 from flows.served import answers, read_served
 
 PARAMS_FILE = "params.yaml"
@@ -54,7 +55,8 @@ def configure(root: Path) -> None:
     for name, value in settings.items():
         os.environ.setdefault(name, value)
     served = read_served(Path(os.environ["PREFECT_HOME"]))
-    if served and answers(served.prefect):  # one server on one database, and runs show up as they happen
+    # One server on one database, and runs show up as they happen; a stranger may listen where a killed one did.
+    if served and marked(served.mark) and answers(served.prefect):
         os.environ.setdefault("PREFECT_API_URL", served.api)
         os.environ.setdefault("MLFLOW_TRACKING_URI", served.tracking)
     if MLFLOW_DATABASE not in os.environ:  # its server may come later, and nothing is to be written elsewhere meanwhile

@@ -1,6 +1,8 @@
 """What a user sees when something fails that is not a bug: one line that says what, where and what to do."""
 
 import errno
+import os
+from collections.abc import Iterator
 
 from dconrec_core.errors import DConRecError
 
@@ -32,12 +34,29 @@ def one_line(error: BaseException) -> str:
 
 def may_pass(error: BaseException) -> bool:
     """Whether another try can help: a network or a server that did not answer is behind it, not the input."""
+    return any(
+        isinstance(cause, OSError) and not isinstance(cause, LASTING) and cause.errno not in WAYS_OUT
+        for cause in _causes(error)
+    )
+
+
+def unreachable_prefect(error: BaseException) -> str | None:
+    """One line if Prefect's server is what did not answer, or refused; its client has no error of its own for that."""
+    from httpx import HTTPError  # whoever raised it has imported it
+
+    for cause in _causes(error):
+        if isinstance(cause, HTTPError):
+            where = os.environ.get("PREFECT_API_URL", "an address of its own")
+            way_out = "start it (make serve), or unset PREFECT_API_URL to do without"
+            return f"Prefect at {where}: {one_line(cause)}; {way_out}"
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and not isinstance(cause, LASTING) and cause.errno not in WAYS_OUT:
-            return True
+        yield cause
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return False
 
 
 def _lower(text: str) -> str:

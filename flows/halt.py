@@ -3,9 +3,10 @@
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from flows.failure import USER_ERRORS, one_line
+from flows.frame import parser_of, run
 from flows.processes import carries, stop_marked, tell
 from flows.served import forget_served, home, read_served
 
@@ -27,15 +28,10 @@ def halt(folder: Path) -> str:
     return f"stopped what a killed `make serve` had left (processes: {count})" if count else "stopped"
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Exit code 0 when nothing runs any more."""
-    try:
-        print(halt(home()))
-    except USER_ERRORS as error:
-        print(one_line(error), file=sys.stderr)
-        return 1
-    return 0
+    return run(parser_of("flows.halt", __doc__), arguments, lambda asked: print(halt(home())))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -3,9 +3,10 @@
 ``python -m flows.nightly [--increment FILE] [--[no-]approve] [KEY=VALUE ...]`` runs it in this process.
 """
 
-import argparse
 import json
 import sys
+from argparse import BooleanOptionalAction, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from prefect.states import Completed, Failed
 from dconrec_core.data.local import INPUT
 from dconrec_core.errors import ConfigError
 from flows.alone import alone
-from flows.command import set_up_process
+from flows.command import add_changes, completed, server_starting
+from flows.console import hush
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
+from flows.frame import parser_of, run
 from flows.hooks import remember_failure
 from flows.params import parse_changes, read_params
 from flows.pipeline import pipeline
@@ -191,32 +194,26 @@ def _registration() -> dict[str, Any]:
     return content
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run the flow in this process; exit code 0 when a decision is written."""
-    parser = argparse.ArgumentParser(prog="python -m flows.nightly", description=__doc__)
+
+    def job(asked: Namespace) -> None:
+        hush()
+        changes = parse_changes(asked.changes)
+        read_params(Path(), changes)
+        with server_starting():
+            pass
+        print(completed(nightly(asked.increment, asked.approve, changes or None, return_state=True)).message)
+
+    parser = parser_of("flows.nightly", __doc__)
     parser.add_argument("--increment", help="file of new interactions")
     parser.add_argument(
         "--approve",
-        action=argparse.BooleanOptionalAction,
+        action=BooleanOptionalAction,
         help="pause and ask before anything becomes champion; without it, as registration.approval says",
     )
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
-    asked = parser.parse_args(arguments)
-    set_up_process()
-    try:
-        changes = parse_changes(asked.changes)
-        read_params(Path(), changes)
-        state = nightly(asked.increment, asked.approve, changes or None, return_state=True)
-    except USER_ERRORS as error:
-        print(one_line(error), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        return 130
-    if not state.is_completed() and state.name != STOPPED:
-        state.result()
-    print(state.message, file=sys.stdout if state.is_completed() else sys.stderr)
-    return 0 if state.is_completed() else 1
+    add_changes(parser)
+    return run(parser, arguments, job, INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -78,13 +78,13 @@ def write_changes(root: Path, changes: Mapping[str, Any]) -> None:
     write_text(root / PARAMS_FILE, text.getvalue())
 
 
-def parse_changes(assignments: Iterable[str]) -> dict[str, Any]:
+def parse_changes(assignments: Iterable[str], example: str = "condense.ratio=0.1") -> dict[str, Any]:
     """``["condense.ratio=0.1"]`` → ``{"condense.ratio": 0.1}``; values are YAML."""
     changes = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not (equals and key.strip()):
-            raise ConfigError(f"{assignment!r} sets nothing; write KEY=VALUE, for instance condense.ratio=0.1")
+            raise ConfigError(f"{assignment!r} sets nothing; write KEY=VALUE, for instance {example}")
         try:
             changes[key.strip()] = _yaml().load(value)
         except YAMLError:

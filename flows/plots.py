@@ -5,11 +5,11 @@ DVC's pages load vega from a CDN. The wheel of vl-convert carries vega, so a pag
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from dconrec_core.atomic import write_text
-from flows.env import ROOT
-from flows.failure import USER_ERRORS, one_line
+from flows.frame import parser_of, run
 
 TEMPLATE = "plots.html"
 VEGA_LITE = "5.21"  # DVC's own templates are for version 5
@@ -33,7 +33,7 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def write_template(root: Path) -> Path:
+def write_template(root: Path) -> None:
     """Write the page template and name it in DVC's local configuration."""
     import vl_convert  # half a second, and nothing else needs it
 
@@ -44,11 +44,12 @@ def write_template(root: Path) -> Path:
     write_text(path, PAGE.format(bundle=bundle.replace("</script", "<\\/script")))
     with Versions(root) as versions:
         versions.set_local("plots", "html_template", TEMPLATE)
-    return path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0 when DVC's pages work offline."""
+    return run(parser_of("flows.plots", __doc__), arguments, lambda asked: write_template(Path()))
 
 
 if __name__ == "__main__":
-    try:
-        write_template(ROOT)
-    except USER_ERRORS as error:
-        sys.exit(f"plots: {one_line(error)}")
+    sys.exit(main(sys.argv[1:]))

@@ -25,7 +25,7 @@ from prefect.client.schemas.filters import (
     WorkQueueFilter,
     WorkQueueFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType, WorkerStatus
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType, WorkerStatus
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Cancelled, Crashed, Scheduled
 from prefect.types._datetime import now
@@ -84,13 +84,17 @@ def unfinished(client: SyncPrefectClient, queues: Sequence[str] = HOME) -> list[
 def requeue(client: SyncPrefectClient, runs: Iterable[FlowRun]) -> list[str]:
     """Put runs that were cut off back into their queue: the next worker takes them, and finished stages are kept.
 
-    Without it such a run counts as running for ever, and nothing else gets its place in the queue.
+    Without it such a run counts as running for ever, and nothing else gets its place in the queue. Each is looked at
+    once more: it may have come to its end since it was found. A worker that ends says of its runs that they crashed.
 
     Returns:
         Their names.
     """
     names = []
-    for run in runs:
+    for found in runs:
+        run = client.read_flow_run(found.id)
+        if run.state_type in TERMINAL_STATES - {StateType.CRASHED}:
+            continue
         if run.state_type == StateType.CANCELLING:
             client.set_flow_run_state(run.id, Cancelled(message="cancelled while nothing was served"), force=True)
         elif run.run_count >= STARTS:
@@ -104,11 +108,14 @@ def requeue(client: SyncPrefectClient, runs: Iterable[FlowRun]) -> list[str]:
     return names
 
 
-def drop_missed(client: SyncPrefectClient, queues: Sequence[str] = HOME) -> int:
-    """Of the scheduled starts that nobody was there for, keep the latest of each deployment; how many were dropped."""
+def drop_missed(client: SyncPrefectClient) -> int:
+    """Of the starts that were due while nothing was served, keep the latest of each deployment; how many were dropped.
+
+    For the start of `make serve` alone: later, what is due waits for its turn.
+    """
     earlier = FlowRunFilterExpectedStartTime(before_=now("UTC"))
     missed: defaultdict[UUID | None, list[FlowRun]] = defaultdict(list)
-    for run in _runs(client, queues, StateType.SCHEDULED, expected_start_time=earlier):
+    for run in _runs(client, list(QUEUES), StateType.SCHEDULED, expected_start_time=earlier):
         if run.auto_scheduled and run.state_name != RESUMING:
             missed[run.deployment_id].append(run)
     dropped = 0

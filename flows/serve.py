@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from enum import StrEnum
@@ -18,10 +18,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from flows.alone import alone
-from flows.backends import MLFLOW_DATABASE, prefect_has_own_file
+from flows.alone import starting_prefect
+from flows.backends import MLFLOW_DATABASE
 from flows.env import ROOT
 from flows.failure import USER_ERRORS, one_line
+from flows.frame import parser_of
 from flows.pages import pages, registration_of
 from flows.processes import MARK, PATIENCE, stop_marked
 from flows.served import (
@@ -120,7 +121,7 @@ def _served(mlflow: str, prefect: str, tracking: str, with_worker: bool) -> Serv
 def _start_pages(site: Site, store: str) -> None:
     """MLflow and Prefect on the databases that the pipeline writes; an MLflow server elsewhere is used as it is."""
     print("starting MLflow and Prefect, some 20 seconds …", flush=True)
-    with _first_mlflow(store), _first_prefect():
+    with _first_mlflow(store), starting_prefect():
         if not is_server(store):
             settings = {
                 MLFLOW_DATABASE: store,
@@ -174,11 +175,6 @@ def _first_mlflow(store: str) -> AbstractContextManager[Any]:
     return FileLock(place / ".init.lock")
 
 
-def _first_prefect() -> AbstractContextManager[Any]:
-    """Nobody else makes Prefect's tables meanwhile; once they are there, a pipeline may run as it likes."""
-    return alone() if prefect_has_own_file(os.environ) and not (home() / "prefect.db").exists() else nullcontext()
-
-
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """A second Ctrl-C must not leave half of the processes behind; stopping takes seconds at most."""
@@ -188,18 +184,20 @@ def _uninterrupted() -> Iterator[None]:
         yield
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Exit code 0 after Ctrl-C or SIGTERM, 1 when something does not come up or ends."""
+    parser = parser_of("flows.serve", __doc__)
+    one = parser.add_mutually_exclusive_group()
+    for parts in (Parts.PAGES, Parts.WORKER):
+        one.add_argument(parts, action="store_const", dest="parts", const=parts, default=Parts.ALL)
+    asked = parser.parse_args(arguments)
     if MARK not in os.environ:  # this process carries the mark too, and only what it was started with can be seen
         os.execve(sys.executable, sys.orig_argv, os.environ | {MARK: uuid.uuid4().hex})
     os.chdir(ROOT)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # also where a shell's `&` had SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     try:
-        asked = " ".join(arguments)
-        if asked not in list(Parts):
-            raise ServerError(f"{asked} is no option; give --pages, --worker or nothing")
-        serve(home(), Parts(asked))
+        serve(home(), asked.parts)
     except USER_ERRORS as error:
         print(one_line(error), file=sys.stderr)
         return 1

@@ -15,6 +15,7 @@ from flows.alone import alone
 from flows.console import Console
 from flows.env import ROOT
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
+from flows.frame import parser_of
 from flows.params import check_names, read_params
 from flows.stages import BY_NAME, Stage
 from tasks.params import PipelineParams
@@ -33,12 +34,13 @@ def run(stage: Stage, params: PipelineParams, files: Workspace, options: RunOpti
 
 def main(arguments: list[str]) -> int:
     """Exit code 0 when the stage's outputs are complete, 1 when the input does not allow it."""
+    parser = parser_of("flows.stage", __doc__)
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(BY_NAME)}")
+    name = parser.parse_args(arguments).name
     try:
-        if len(arguments) != 1:
-            raise ConfigError(f"usage: python -m flows.stage NAME, with one of {', '.join(BY_NAME)}")
-        if arguments[0] not in BY_NAME:
-            raise ConfigError(f"there is no stage {arguments[0]!r}; {suggest(arguments[0], list(BY_NAME))}")
-        stage = BY_NAME[arguments[0]]
+        if name not in BY_NAME:
+            raise ConfigError(f"there is no stage {name!r}; {suggest(name, list(BY_NAME))}")
+        stage = BY_NAME[name]
         os.chdir(ROOT)  # so that messages name paths as the project does
         params = read_params(Path())
         with alone(), Console(total=1) as console:
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> int:
             run(stage, params, files, RunOptions(params.seed, params.device, "", console.epoch, files.checkpoints))
             console.end()
     except USER_ERRORS as error:
-        print(f"{arguments[0] if arguments else 'stage'}: {one_line(error)}", file=sys.stderr)
+        print(f"{name}: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)

@@ -2,16 +2,13 @@
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from httpx import HTTPError
-
-from dconrec_core.errors import DConRecError
 from flows.console import spell_seconds
-from flows.env import ROOT
-from flows.failure import USER_ERRORS, one_line
+from flows.frame import parser_of, run
 from flows.processes import marked
 from flows.served import Served, answers, home, read_served
 
@@ -50,7 +47,7 @@ def deployments() -> str:
             )
             waiting = [run for run in runs if run.state_type == StateType.SCHEDULED]
             begun = [run for run in runs if run.state_type != StateType.SCHEDULED]
-            schedules = [_schedule(one) for one in deployment.schedules]
+            schedules = [schedule_in_words(one) for one in deployment.schedules]
             rows.append(
                 (
                     deployment.name,
@@ -99,10 +96,13 @@ def draw(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _schedule(entry: Any) -> str:
+def schedule_in_words(entry: Any) -> str:
+    """When a deployment starts by itself."""
     schedule = entry.schedule
     words = getattr(schedule, "cron", None) or getattr(schedule, "rrule", None)
-    if words is None:
+    if words:
+        words = f"{words} {schedule.timezone or 'UTC'}"  # the times beside it are local
+    else:
         words = f"every {spell_seconds(schedule.interval.total_seconds())}"
     return words if entry.active else f"{words} (paused)"
 
@@ -122,23 +122,19 @@ def _ago(time: datetime | None) -> str:
     return f"{spell_seconds(max(datetime.now().timestamp() - time.timestamp(), 0))} ago"
 
 
-def main() -> int:
+def show(asked: Namespace) -> None:
+    """Print what is served, and what the server knows."""
+    print(served_lines(read_served(home())))
+    if "PREFECT_API_URL" in os.environ:
+        print(f"\n{deployments()}")
+        if lines := current():
+            print(f"\n{lines}")
+
+
+def main(arguments: Sequence[str]) -> int:
     """Exit code 0 also when nothing is served: that is an answer."""
-    os.chdir(ROOT)
-    try:
-        print(served_lines(read_served(home())))
-        if "PREFECT_API_URL" in os.environ:
-            print(f"\n{deployments()}")
-            if lines := current():
-                print(f"\n{lines}")
-    except USER_ERRORS as error:
-        print(one_line(error), file=sys.stderr)
-        return 1
-    except HTTPError as error:
-        print(one_line(DConRecError(f"Prefect at {os.environ['PREFECT_API_URL']}: {error}")), file=sys.stderr)
-        return 1
-    return 0
+    return run(parser_of("flows.status", __doc__), arguments, show)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -71,12 +71,16 @@ def seconds_at_rest(folder: Path) -> float:
 
 
 def fingerprint(folder: Path) -> str:
-    """Names, sizes and times of the files: what one change differs by from the next, read in no time."""
+    """Names, sizes and times of the files: what one change differs by from the next, read in no time.
+
+    The time is that of the inode: a copy may bring an old time of its content along (``cp -p``, ``rsync -t``), and a
+    file that comes back in place of another is a change of its own.
+    """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             facts = path.stat()
-            digest.update(f"{path.as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+            digest.update(f"{path.as_posix()}\0{facts.st_size}\0{facts.st_ctime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 

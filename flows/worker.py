@@ -35,7 +35,8 @@ def start_worker(site: Site, at_home: bool) -> None:
         pool.ensure_pool(client)
         if names := pool.requeue(client, pool.unfinished(client, queues)):
             print(f"goes on with what was cut off: {', '.join(names)}", flush=True)
-        if count := pool.drop_missed(client, queues):
+        # Elsewhere the server has been up: what is due in the grid waits for its turn.
+        if at_home and (count := pool.drop_missed(client)):
             print(f"left out what was due while nothing was served, but for the latest (starts: {count})", flush=True)
         command = ["prefect", "worker", "start", "--pool", pool.POOL, "--type", "process", "--name", pool.worker_name()]
         command += [word for queue in queues for word in ("--work-queue", queue)]

@@ -2,11 +2,13 @@
 
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from flows import command
+from flows.alone import starting_prefect
 from flows.env import ROOT
 from flows.params import read_params
 
@@ -57,6 +59,20 @@ def test_the_block_keeps_its_own_errors(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(command, "get_client", lambda sync_client: None)
     with pytest.raises(ValueError, match="wrong name"), command.server_starting():
         raise ValueError("wrong name")
+
+
+def test_a_second_first_run_waits_with_its_server_until_that_of_the_first_is_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "new"))
+    started = threading.Event()
+    monkeypatch.setattr(command, "get_client", lambda sync_client: started.set())
+    with ExitStack() as first:
+        first.enter_context(starting_prefect())
+        with command.server_starting():
+            assert not started.wait(0.5)
+            first.close()
+    assert started.is_set()
 
 
 @pytest.mark.parametrize(("stale", "changed", "checked"), [(True, False, 1), (False, False, 0), (False, True, 1)])

@@ -3,10 +3,12 @@
 import hashlib
 import importlib
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -102,6 +104,21 @@ def test_a_run_that_was_cut_off_goes_back_to_its_place_and_one_that_was_cancelle
     assert pool.drop_missed(client) == 0  # it is no start that was missed
 
 
+def test_a_run_that_ended_while_its_worker_was_stopped_is_not_started_again(client, deployed):
+    from prefect.states import Cancelled, Completed, Crashed, Failed, Running
+
+    from flows import pool
+
+    ends = [Completed(), Cancelled(), Failed(), Crashed()]
+    runs = [deployed.run(Running()) for _ in ends]
+    cut = pool.unfinished(client)
+    for run, end in zip(runs, ends, strict=True):
+        client.set_flow_run_state(run.id, end, force=True)
+    assert pool.requeue(client, cut) == [runs[-1].name]
+    states = [client.read_flow_run(run.id).state_name for run in runs]
+    assert states == ["Completed", "Cancelled", "Failed", "Resuming"]
+
+
 def test_the_runs_of_another_machine_are_left_alone(client, deployed):
     from prefect.states import Running
 
@@ -147,6 +164,19 @@ def test_of_missed_starts_the_latest_is_made_up_for(client, deployed):
     assert deleted == [30, 20]
 
 
+@pytest.mark.parametrize("at_home", [True, False])
+def test_a_second_worker_leaves_alone_what_is_due_in_the_grid(at_home, client, monkeypatch):
+    from flows import pool
+    from flows.worker import start_worker
+
+    dropped = []
+    monkeypatch.setattr(pool, "drop_missed", lambda client: dropped.append("starts") or 1)
+    monkeypatch.setenv("PREFECT_API_URL", str(client.api_url))  # which it sets
+    served = SimpleNamespace(api=str(client.api_url), tracking="sqlite://")
+    start_worker(SimpleNamespace(served=served, start=lambda *_, **__: None, wait_until=lambda *_: None), at_home)
+    assert dropped == ["starts"] * at_home
+
+
 def test_a_change_of_the_data_asks_for_one_run(client, deployed):
     from flows import watch
 
@@ -174,6 +204,19 @@ def test_a_look_waits_until_the_files_are_at_rest(prefect_server, monkeypatch, t
     assert (state.name, state.message) == ("Started", f"nightly for {before}")
     file.write_text("2")
     assert watch.fingerprint(Path("data/input")) != before
+
+
+def test_a_file_that_comes_back_with_its_old_time_is_another_change(tmp_path):
+    from flows.watch import fingerprint
+
+    found = []
+    for content in ("1", "2", "1", "2"):
+        (tmp_path / "ratings.csv").write_text(content)
+        os.utime(tmp_path / "ratings.csv", (1e9 + int(content), 1e9 + int(content)))
+        found += [fingerprint(tmp_path), fingerprint(tmp_path)]
+        time.sleep(0.02)  # the clock of a file system ticks slowly
+    assert found[::2] == found[1::2]
+    assert len(set(found)) == 4
 
 
 def test_status_lists_deployments_and_what_waits(client, deployed):
@@ -272,6 +315,26 @@ def test_backfill_starts_anew_after_a_warm_night_unless_it_is_told_where_from(cl
         (table,) = [one for one in client.read_artifacts() if one.key == "backfill" and f": {ratio}" in str(one.data)]
         assert f'"quality": {quality}' in table.data
     assert (one_stage / "params.yaml").read_bytes() == before
+
+
+def test_a_combination_that_times_out_leaves_no_training_behind(one_stage, monkeypatch):
+    from flows import backfill
+
+    sleeps = "import os, time; print('training', os.getpid(), flush=True); time.sleep(60)"
+    (one_stage / "stage.py").write_text(sleeps)
+    commit(one_stage, "a stage that takes long")
+    pids = []
+
+    def info(line):
+        if line.startswith("training "):
+            pids.append(int(line.split()[1]))
+            raise TimeoutError
+
+    monkeypatch.setattr(backfill, "get_run_logger", lambda: SimpleNamespace(info=info))
+    with pytest.raises(TimeoutError):
+        backfill.run_experiment("backfill-of-the-test", {})
+    assert len(pids) == 1
+    assert not psutil.pid_exists(pids[0])
 
 
 def test_backfill_checks_every_combination_before_the_first_one_runs(prefect_server, one_stage):

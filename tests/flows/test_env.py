@@ -1,3 +1,4 @@
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -5,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from flows.env import configure, find_root, own_python, tracking_root
+from flows.processes import MARK, marked
+from flows.served import HOST, Served, write_served
 from tests.flows.project import ROOT, environment
 
 
@@ -31,6 +34,30 @@ def test_a_variable_that_is_set_wins(tmp_path, monkeypatch):
 
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://server"
     assert os.environ["PREFECT_HOME"] == str(tmp_path / ".prefect")
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_the_servers_of_a_make_serve_are_used_while_its_processes_live_and_a_strangers_never(
+    alive, tmp_path, monkeypatch
+):
+    import os
+
+    settings = os.environ | ({MARK: "ours"} if alive else {})
+    with socket.socket() as listens, subprocess.Popen(["sleep", "60"], env=settings) as process:
+        listens.bind((HOST, 0))
+        listens.listen()
+        prefect = f"http://{HOST}:{listens.getsockname()[1]}"
+        write_served(tmp_path, Served("ours", process.pid, "2026-01-01T00:00:00+00:00", "http://m", prefect, "t", True))
+        for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):  # set and removed, so that both are put back
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+        while alive and not marked("ours"):
+            pass  # between fork and exec it has its parent's environment
+        configure(tmp_path)
+        process.kill()
+    assert os.environ.get("PREFECT_API_URL") == (f"{prefect}/api" if alive else None)
+    assert os.environ["MLFLOW_TRACKING_URI"] == ("t" if alive else f"sqlite:///{tmp_path}/mlflow/mlflow.db")
 
 
 def test_experiments_in_temporary_copies_are_remembered_in_the_checkout(tmp_path):

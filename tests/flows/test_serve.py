@@ -4,8 +4,11 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
 from flows.halt import halt
 from flows.pages import pages
@@ -13,7 +16,7 @@ from flows.processes import MARK, carries, marked, stop_marked, tell
 from flows.serve import serve
 from flows.served import HOST, Served, answers, read_served, write_served
 from flows.servers import ServerError, Site, free_port
-from flows.status import served_lines
+from flows.status import schedule_in_words, served_lines
 
 REGISTRATION = {"experiment_id": "1", "run_id": "abc", "model": "toy-condensed", "version": "3"}
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -56,6 +59,13 @@ def test_a_taken_port_is_given_up_for_a_free_one():
         assert free_port(port) not in (port, 0)
         assert answers(f"http://{HOST}:{port}")
     assert not answers(f"http://{HOST}:{port}")
+
+
+def test_an_address_without_a_port_has_the_one_of_its_scheme(monkeypatch):
+    asked = []
+    monkeypatch.setattr(socket, "create_connection", lambda place, timeout: asked.append(place) or socket.socket())
+    assert all(map(answers, ("http://a", "https://b", "https://c:8443/mlflow")))
+    assert asked == [("a", 80), ("b", 443), ("c", 8443)]
 
 
 def test_a_port_that_another_process_has_chosen_is_not_chosen_again_though_nothing_listens_there_yet():
@@ -120,6 +130,19 @@ def test_the_end_of_one_process_is_noticed_and_its_log_named(tmp_path):
 def test_a_file_of_another_version_counts_as_none(tmp_path):
     (tmp_path / "served.json").write_text('{"mark": 1}')
     assert read_served(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("schedule", "active", "words"),
+    [
+        (CronSchedule(cron="0 3 * * *", timezone="Europe/Berlin"), True, "0 3 * * * Europe/Berlin"),
+        (CronSchedule(cron="0 3 * * *"), False, "0 3 * * * UTC (paused)"),
+        (RRuleSchedule(rrule="FREQ=DAILY;COUNT=9", timezone="Asia/Tokyo"), True, "FREQ=DAILY;COUNT=9 Asia/Tokyo"),
+        (IntervalSchedule(interval=timedelta(minutes=5)), True, "every 5 min 0 s"),
+    ],
+)
+def test_status_shows_a_schedule_with_its_time_zone(schedule, active, words):
+    assert schedule_in_words(SimpleNamespace(schedule=schedule, active=active)) == words
 
 
 def test_status_says_what_to_do(start):

@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from prefect import flow, get_run_logger, pause_flow_run, task
 from prefect.cache_policies import NO_CACHE
@@ -159,8 +160,9 @@ def _decided(params: PipelineParams, ran: State[Any]) -> State[Any]:
         description=f"Make version {version} of {registration['model']} champion?\n\n{question}",
         promote=True,
     )
+    anew = str(uuid4())  # a run that was cut off while it asked asks again; for one key Prefect pauses a run only once
     try:
-        answer: Approval | None = pause_flow_run(wait_for_input=asked, timeout=PATIENCE, poll_interval=POLL)
+        answer: Approval | None = pause_flow_run(wait_for_input=asked, timeout=PATIENCE, poll_interval=POLL, key=anew)
     except FlowPauseTimeout:
         answer = None
     state = decide(answer, version, params, return_state=True)

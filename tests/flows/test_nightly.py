@@ -8,10 +8,13 @@ from types import SimpleNamespace
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_engine import run_flow
 from prefect.states import Completed
 
 from dconrec_core.atomic import write_json
 from flows.params import read_params, write_changes
+from flows.pool import requeue
 from tasks.workspace import Workspace
 from tests.flows.project import commit, dvc, git
 
@@ -78,6 +81,29 @@ def test_a_person_decides(night, promote, act):
     assert state.message == f"version 7 {act}d by a person"
     assert night.written == [(act, "7", "I looked", "a person")]
     assert night.asked == [{"registration.approval": True}]
+
+
+def test_a_run_that_was_cut_off_while_it_waited_asks_again(night, monkeypatch):
+    asks = night.module.pause_flow_run
+
+    def cut_off(**settings):
+        with pytest.raises(FlowPauseTimeout):  # nobody has answered when the process ends
+            asks(**{**settings, "timeout": 1})
+        raise SystemExit
+
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(night.module.nightly)
+        monkeypatch.setattr(night.module, "pause_flow_run", cut_off)
+        with pytest.raises(SystemExit):
+            run_flow(night.module.nightly, flow_run=run, parameters={"approve": True})
+        monkeypatch.setattr(night.module, "pause_flow_run", asks)
+        assert requeue(client, [client.read_flow_run(run.id)]) == [run.name]
+        thread = answer(promote=True, reason="I looked")
+        run = client.read_flow_run(run.id)
+        state = run_flow(night.module.nightly, flow_run=run, parameters={"approve": True}, return_type="state")
+        thread.join()
+    assert state.message == "version 7 promoted by a person"
+    assert night.written == [("promote", "7", "I looked", "a person")]
 
 
 def test_an_answer_to_an_old_question_changes_nothing(night, monkeypatch):

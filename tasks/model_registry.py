@@ -41,7 +41,10 @@ class Registry:
         return self.by_alias(CHAMPION)
 
     def decide(self, version: str, decided: Decided, reason: str, by: str) -> None:
-        """Write a decision to the version: as tags, and as a further line of its description."""
+        """Write a decision to the version: as tags, and as a further line of its description.
+
+        Another try of one that was cut off writes no second line.
+        """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         client = self.tracker.client
         with told(self.tracker.uri):
@@ -50,8 +53,9 @@ class Registry:
                 client.set_model_version_tag(self.name, version, key, value[:5000])
             text = client.get_model_version(self.name, version).description or ""
             heading = "" if "\n## Decisions\n" in text else "\n## Decisions\n\n"
-            line = f"- {now}, {by}: **{decided}**. {reason}\n"
-            client.update_model_version(self.name, version, description=f"{text}{heading}{line}")
+            words = f", {by}: **{decided}**. {reason}\n"
+            if not text.endswith(words):
+                client.update_model_version(self.name, version, description=f"{text}{heading}- {now}{words}")
 
     def wait(self, version: str, reason: str) -> None:
         """The version has passed the gate and a person is asked: it is challenger until then."""

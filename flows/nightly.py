@@ -25,7 +25,7 @@ from flows.failure import INTERRUPTED, USER_ERRORS, one_line
 from flows.hooks import remember_failure
 from flows.params import parse_changes, read_params
 from flows.pipeline import pipeline
-from flows.states import STOPPED, failed
+from flows.states import RETRY_SECONDS, STOPPED, ended, failed, is_unreachable
 from tasks.outputs import read_json
 from tasks.params import PipelineParams
 from tasks.versioning import Versions
@@ -61,7 +61,14 @@ def append_increment(increment: str, params: PipelineParams) -> State[Any]:
         return failed("append", error)
 
 
-@task(name="decide", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="decide",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=is_unreachable,
+)
 def decide(answer: Approval | None, version: str, params: PipelineParams) -> State[Any]:
     """Write the person's answer to the version that was asked about, and move the alias if it is yes.
 
@@ -102,14 +109,14 @@ def nightly(
             _require_stable_split(params)
             appended = append_increment(increment, params, return_state=True)
             if not appended.is_completed():
-                return _stopped(appended)
+                return ended(appended)
             get_run_logger().info("%s", appended.message)
         own = {**(changes or {}), **({} if approve is None else {"registration.approval": approve})}
         if increment and "condense.start" not in own:
             own["condense.start"] = _champion(params)
         ran = pipeline(own or None, return_state=True)
         if not ran.is_completed():
-            return _stopped(ran)
+            return ended(ran)
         return _decided(read_params(Path()), ran)
     except USER_ERRORS as error:
         return Failed(name=STOPPED, message=one_line(error))
@@ -167,7 +174,7 @@ def _decided(params: PipelineParams, ran: State[Any]) -> State[Any]:
         answer = None
     state = decide(answer, version, params, return_state=True)
     if not state.is_completed():
-        return _stopped(state)
+        return ended(state)
     return Completed(message=state.message)  # of a task's own state Prefect would say that all states completed
 
 
@@ -181,10 +188,6 @@ def _is_waiting(params: PipelineParams, version: str) -> bool:
 
     challenger = registry_of(params).by_alias(CHALLENGER)
     return challenger is not None and str(challenger.version) == version
-
-
-def _stopped(state: State[Any]) -> State[Any]:
-    return Failed(name=STOPPED, message=state.message) if state.name == STOPPED else state
 
 
 def _registration() -> dict[str, Any]:

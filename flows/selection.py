@@ -28,7 +28,7 @@ from flows.console import Console, spell_seconds
 from flows.failure import USER_ERRORS, one_line
 from flows.params import check_names, read_params, write_changes
 from flows.stages import STAGES
-from flows.states import KEPT, RETRY_SECONDS, STOPPED, UNREACHABLE, Interrupted, failed, is_unreachable
+from flows.states import KEPT, RETRY_SECONDS, STOPPED, Interrupted, ended, failed, is_unreachable
 from tasks.naming import run_name
 from tasks.params import PipelineParams
 from tasks.selection import PIPELINE_FIRST, Selection, Training, agreement_of, read_selection
@@ -164,9 +164,7 @@ def _run(job: Job) -> State[Any]:
                 future.wait()
                 state = future.state
                 if not state.is_completed():
-                    expected = state.name in (STOPPED, UNREACHABLE)
-                    # A bug keeps its traceback.
-                    return Failed(name=STOPPED, message=state.message) if expected else state
+                    return ended(state)
                 kept += state.name == KEPT
     finally:
         job.over.set()  # also after Ctrl-C: the running training stops at its next epoch, the others never begin
@@ -175,8 +173,7 @@ def _run(job: Job) -> State[Any]:
     publish_selection(rows_of(job.result), job.files)
     tracked = track(job, return_state=True)
     if not tracked.is_completed():
-        expected = tracked.name in (STOPPED, UNREACHABLE)
-        return Failed(name=STOPPED, message=tracked.message) if expected else tracked
+        return ended(tracked)
     return Completed(message=f"{len(job.trainings) - kept} trained, {kept} from earlier runs; {tracked.message}")
 
 

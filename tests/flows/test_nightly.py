@@ -106,6 +106,27 @@ def test_a_run_that_was_cut_off_while_it_waited_asks_again(night, monkeypatch):
     assert night.written == [("promote", "7", "I looked", "a person")]
 
 
+@pytest.mark.parametrize(("failures", "end"), [(2, "version 7 promoted by a person"), (3, "decide: no answer")])
+def test_an_answer_outlasts_a_tracker_that_is_away(night, monkeypatch, failures, end):
+    from tasks import model_registry
+
+    tries, registry = [], model_registry.Registry
+
+    def away(*place):
+        tries.append(place)
+        if 1 < len(tries) <= 1 + failures:  # it answered when the person was asked
+            raise ConnectionError("no answer")
+        return registry(*place)
+
+    monkeypatch.setattr(model_registry, "Registry", away)
+    monkeypatch.setattr(night.module, "decide", night.module.decide.with_options(retry_delay_seconds=0))
+    thread = answer(promote=True, reason="I looked")
+    state = night.module.nightly(approve=True, return_state=True)
+    thread.join()
+    assert (state.name, state.message) == ("Completed" if failures == 2 else "Stopped", end)
+    assert night.written == ([("promote", "7", "I looked", "a person")] if failures == 2 else [])
+
+
 def test_an_answer_to_an_old_question_changes_nothing(night, monkeypatch):
     """Another run registered version 8 while somebody read the report of version 7."""
     from flows import nightly as module

@@ -23,12 +23,13 @@ from flows.alone import alone
 from flows.command import set_up_process
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
 from flows.hooks import remember_failure
-from flows.params import parse_changes, read_params
+from flows.params import check_names, parse_changes, read_params
 from flows.pipeline import pipeline
 from flows.states import RETRY_SECONDS, STOPPED, ended, failed, is_unreachable
 from tasks.outputs import read_json
 from tasks.params import PipelineParams
 from tasks.versioning import Versions
+from tasks.versioning_repair import repair
 from tasks.workspace import Workspace
 
 PATIENCE = 24 * 3600
@@ -104,16 +105,19 @@ def nightly(
         changes: Keys of ``params.yaml`` to set first.
     """
     try:
+        with alone():
+            repair(Path())  # a worker starts here, and an increment is a version of DVC before the pipeline begins
         params = read_params(Path(), changes)
+        own = {**(changes or {}), **({} if approve is None else {"registration.approval": approve})}
         if increment:
             _require_stable_split(params)
+            if "condense.start" not in own:
+                own["condense.start"] = _champion(params)
+            check_names(read_params(Path(), own))  # before the file grows
             appended = append_increment(increment, params, return_state=True)
             if not appended.is_completed():
                 return ended(appended)
             get_run_logger().info("%s", appended.message)
-        own = {**(changes or {}), **({} if approve is None else {"registration.approval": approve})}
-        if increment and "condense.start" not in own:
-            own["condense.start"] = _champion(params)
         ran = pipeline(own or None, return_state=True)
         if not ran.is_completed():
             return ended(ran)

@@ -44,6 +44,7 @@ def night(monkeypatch, tmp_path, root):
     def registry(tracker, name):
         return SimpleNamespace(
             by_alias=lambda alias: SimpleNamespace(version=waiting[-1]),
+            champion=lambda: None,
             promote=lambda *words: written.append(("promote", *words)),
             decline=lambda *words: written.append(("decline", *words)),
         )
@@ -218,14 +219,21 @@ def own_file(night, tmp_path, root, monkeypatch):
     return {"split.strategy": "temporal", "dataset": file, "refresh": {"warm": False}}
 
 
-def test_a_clone_that_pulled_an_increment_does_not_append_it_again(night, own_file, tmp_path, monkeypatch):
-    tuesday, ratings = tmp_path / "tuesday.csv", Path("data/input/ratings.csv")
-    tuesday.write_text("user_id,item_id\n" + "".join(f"{user},{(user + 20) % 40}\n" for user in range(40)))
+@pytest.fixture
+def tuesday(own_file, tmp_path):
+    """An increment for that file."""
+    file = tmp_path / "tuesday.csv"
+    file.write_text("user_id,item_id\n" + "".join(f"{user},{(user + 20) % 40}\n" for user in range(40)))
+    return str(file)
+
+
+def test_a_clone_that_pulled_an_increment_does_not_append_it_again(night, own_file, tuesday, tmp_path, monkeypatch):
+    ratings = Path("data/input/ratings.csv")
     before = ratings.read_text()
-    state = night.module.nightly(increment=str(tuesday), changes=own_file, return_state=True)
+    state = night.module.nightly(increment=tuesday, changes=own_file, return_state=True)
     assert state.is_completed(), state.message
     grown = ratings.read_text()
-    assert grown.splitlines() == [*before.splitlines(), *tuesday.read_text().splitlines()[1:]]
+    assert grown.splitlines() == [*before.splitlines(), *Path(tuesday).read_text().splitlines()[1:]]
     assert "?? data/input/ratings.csv.increments.json" in git(Path(), "status", "--porcelain").splitlines()
     commit(Path(), "tuesday")
     dvc(Path(), "push")
@@ -233,9 +241,26 @@ def test_a_clone_that_pulled_an_increment_does_not_append_it_again(night, own_fi
     monkeypatch.chdir(tmp_path / "clone")
     dvc(Path(), "pull")
     assert ratings.read_text() == grown
-    state = night.module.nightly(increment=str(tuesday), changes=own_file, return_state=True)
+    state = night.module.nightly(increment=tuesday, changes=own_file, return_state=True)
     assert state.is_completed(), state.message
     assert ratings.read_text() == grown
     git(tmp_path / "home", "checkout", "--quiet", "HEAD~1")
     dvc(tmp_path / "home", "checkout")
     assert (tmp_path / "home" / ratings).read_text() == before
+
+
+def test_what_a_kill_cut_off_is_put_right_before_an_increment_is_appended(night, own_file, tuesday):
+    Path("dvc.yaml").write_text("stages: {ingest: {cmd: 'true', deps: [data/input/ratings.csv]}}\n")
+    Path("dvc.lock").write_text("schema: '2.0'\nstages:\n  ing")
+    state = night.module.nightly(increment=tuesday, changes=own_file, return_state=True)
+    assert state.is_completed(), state.message
+    assert not Path("dvc.lock").exists()
+
+
+def test_a_wrong_name_is_refused_before_an_increment_is_appended(night, own_file, tuesday):
+    before = Path("data/input/ratings.csv").read_bytes()
+    changes = own_file | {"condense.name": "atuo"}
+    state = night.module.nightly(increment=tuesday, changes=changes, return_state=True)
+    assert state.name == "Stopped"
+    assert "did you mean 'auto'?" in state.message
+    assert Path("data/input/ratings.csv").read_bytes() == before

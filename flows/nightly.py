@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from dconrec_core.data.local import INPUT
@@ -165,7 +166,12 @@ def _decided(params: PipelineParams, ran: State[Any]) -> State[Any]:
     version, decision = str(registration["version"]), registration.get("decision")
     if not (params.registration.approval and decision == "waiting" and _is_waiting(params, version)):
         return Completed(message=f"{ran.message}; version {version} {decision}")
-    get_run_logger().info("version %s waits for a person", version)
+    hours = f"{PATIENCE / 3600:g} h"  # on the terminal, where Prefect's log is hushed
+    print(
+        f"version {version} waits for you ({hours}): make ui, then Resume {flow_run.name!r}",
+        file=sys.stderr,
+        flush=True,
+    )
     question = "\n".join(f"- {one['rule']}: {one['reason']}" for one in registration["gate"])
     asked = Approval.with_initial_data(
         description=f"Make version {version} of {registration['model']} champion?\n\n{question}",

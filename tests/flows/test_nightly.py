@@ -74,7 +74,7 @@ def answer(**words):
 
 
 @pytest.mark.parametrize(("promote", "act"), [(True, "promote"), (False, "decline")])
-def test_a_person_decides(night, promote, act):
+def test_a_person_decides(night, capsys, promote, act):
     thread = answer(promote=promote, reason="I looked")
     state = night.module.nightly(approve=True, return_state=True)
     thread.join()
@@ -82,6 +82,7 @@ def test_a_person_decides(night, promote, act):
     assert state.message == f"version 7 {act}d by a person"
     assert night.written == [(act, "7", "I looked", "a person")]
     assert night.asked == [{"registration.approval": True}]
+    assert "version 7 waits for you (24 h): make ui, then Resume '" in capsys.readouterr().err
 
 
 def test_a_run_that_was_cut_off_while_it_waited_asks_again(night, monkeypatch):

@@ -106,7 +106,7 @@ class Order:
         self.cell, self.setup = cell, setup
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, tags=["dconrec", "comparison"], name="cell")
+@task(cache_policy=NO_CACHE, persist_result=False, name="cell")
 def measure(order: Order) -> State[Any]:
     """One cell; its row is the state's data."""
     import torch

@@ -35,7 +35,6 @@ from tasks.selection import PIPELINE_FIRST, Selection, Training, agreement_of, r
 from tasks.versioning import Versions
 from tasks.workspace import Workspace
 
-WORKERS = 1
 INTERRUPTED = "interrupted; run again to go on from the last finished training"
 
 
@@ -74,7 +73,7 @@ class Job:
         self.console.epoch(event)
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, tags=["dconrec", "selection"])
+@task(cache_policy=NO_CACHE, persist_result=False)
 def train(position: int, job: Job) -> State[Any]:
     """One configuration on one side."""
     training = job.trainings[position]
@@ -95,7 +94,6 @@ def train(position: int, job: Job) -> State[Any]:
     name="track",
     cache_policy=NO_CACHE,
     persist_result=False,
-    tags=["dconrec", "selection"],
     retries=2,
     retry_delay_seconds=RETRY_SECONDS,
     retry_condition_fn=is_unreachable,
@@ -122,7 +120,7 @@ def _flow_run_name() -> str:
     name="dconrec-selection",
     flow_run_name=_flow_run_name,
     persist_result=False,
-    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),
+    task_runner=ThreadPoolTaskRunner(max_workers=1),
 )
 def select(changes: dict[str, Any] | None = None) -> State[Any]:
     """Train every configuration on both sides (on full data perhaps a shortlist), compare the rankings, remember them.

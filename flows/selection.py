@@ -17,6 +17,7 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
 
 from dconrec_core.errors import DataError
 from dconrec_core.options import EpochEvent, RunOptions
@@ -45,7 +46,6 @@ class Job:
         options = RunOptions(device=params.device, on_epoch=self._epoch, checkpoints=files.checkpoints)
         self.params, self.files = params, files
         self.selection = Selection(params.select, files, options, params.evaluate.fold_in)
-        self.trainings: list[Training] = []
         self.console = Console(total=self.selection.n_trainings)
         self.progress = ProgressBar(total=self.selection.n_trainings, what="trainings")
         self.over = threading.Event()
@@ -74,9 +74,8 @@ class Job:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def train(position: int, job: Job) -> State[Any]:
+def train(training: Training, job: Job) -> State[Any]:
     """One configuration on one side."""
-    training = job.trainings[position]
     try:
         if job.over.is_set():
             raise Interrupted("not begun")
@@ -155,7 +154,7 @@ def require_condensed(versions: Versions, files: Workspace) -> None:
 
 
 def _run(job: Job) -> State[Any]:
-    kept = 0
+    names: list[str | None] = []
     try:
         for trainings in job.selection.rounds():
             for future in _submitted(job, trainings):
@@ -163,7 +162,7 @@ def _run(job: Job) -> State[Any]:
                 state = future.state
                 if not state.is_completed():
                     return ended(state)
-                kept += state.name == KEPT
+                names.append(state.name)
     finally:
         job.over.set()  # also after Ctrl-C: the running training stops at its next epoch, the others never begin
         job.console.close()
@@ -172,14 +171,17 @@ def _run(job: Job) -> State[Any]:
     tracked = track(job, return_state=True)
     if not tracked.is_completed():
         return ended(tracked)
-    return Completed(message=f"{len(job.trainings) - kept} trained, {kept} from earlier runs; {tracked.message}")
+    kept = names.count(KEPT)
+    return Completed(message=f"{len(names) - kept} trained, {kept} from earlier runs; {tracked.message}")
 
 
 def _submitted(job: Job, trainings: list[Training]) -> list[PrefectFuture[Any]]:
-    begin = len(job.trainings)
-    job.trainings += trainings  # tasks are told the place in it: Prefect would look through all that a training holds
-    named = [train.with_options(name=training.side.name, task_run_name=training.name) for training in trainings]
-    return [one.submit(position, job) for position, one in enumerate(named, begin)]
+    futures = []
+    for training in trainings:
+        named = train.with_options(name=training.side.name, task_run_name=training.name)
+        whole: Any = quote(training)  # Prefect would look through all that it holds
+        futures.append(named.submit(whole, job))
+    return futures
 
 
 def described(measured: Measured) -> str:

@@ -100,7 +100,7 @@ class Measurer:
 
 
 class Order:
-    """One cell that is asked for. A plain class like its setup."""
+    """One cell that is asked for. A plain class like its setup: Dask takes apart what Prefect has for it."""
 
     def __init__(self, cell: Cell, setup: Setup) -> None:
         self.cell, self.setup = cell, setup

@@ -1,13 +1,14 @@
 """What a flow run leaves in Prefect's UI: how far it is, the table of results, where the report lies."""
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from typing import cast
 from uuid import UUID
 
 from httpx import HTTPError
-from prefect import get_client
 from prefect.artifacts import (
     create_link_artifact,
     create_progress_artifact,
@@ -22,8 +23,6 @@ from tasks.workspace import Workspace
 
 UPDATE_SECONDS = 3.0
 """Between two updates, each of which is a request to the server."""
-SERVER_SECONDS = 60
-"""For a server to come back."""
 
 
 class ProgressBar:
@@ -36,28 +35,38 @@ class ProgressBar:
 
     def __init__(self, total: int, what: str = "stages") -> None:
         self._total, self._done, self._updated = total, 0, 0.0
+        self._sender: threading.Thread | None = None
         created = create_progress_artifact(progress=0.0, key="progress", description=f"{what} that are over")
         self._id = cast(UUID, created)  # outside an event loop it is no coroutine
 
     def epoch(self, event: EpochEvent, /) -> None:
-        """Count the epochs of the running training, at most every few seconds."""
-        if time.monotonic() - self._updated >= UPDATE_SECONDS:
-            self._update(min(event.epoch / max(event.total, 1), 1.0))
+        """Count the epochs of the running training, at most every few seconds.
+
+        The clock of the training is running, and a request waits a minute for a server that is away: another thread
+        sends it, and what comes meanwhile is left out.
+        """
+        if time.monotonic() - self._updated < UPDATE_SECONDS or (self._sender and self._sender.is_alive()):
+            return
+        share = min(event.epoch / max(event.total, 1), 1.0)
+        self._updated = time.monotonic()
+        # A thread has no flow run of its own, and would send to another server.
+        self._sender = threading.Thread(target=copy_context().run, args=(self._update, share), daemon=True)
+        self._sender.start()
 
     def stage_over(self) -> None:
         """One more stage is done, or had nothing to do."""
+        if self._sender:
+            self._sender.join()  # what it sends must not come last
         self._done += 1
         self._update(0.0)
 
     def _update(self, share_of_stage: float) -> None:
-        self._updated = time.monotonic()
         with suppress(HTTPError):  # a server that is away for a moment is no reason to end a training
             update_progress_artifact(self._id, progress=100 * (self._done + share_of_stage) / self._total)
 
 
 def publish_results(rows: Sequence[Sequence[str]], files: Workspace) -> None:
     """The table of results, and links to the report, to MLflow's run and to the registered set."""
-    _wait_for_server()
     create_table_artifact(
         table=[dict(zip(HEADER, row, strict=True)) for row in rows],
         key="results",
@@ -77,7 +86,6 @@ def publish_results(rows: Sequence[Sequence[str]], files: Workspace) -> None:
 
 def publish_selection(rows: Sequence[Mapping[str, str]], files: Workspace) -> None:
     """The table of configurations and a link to the page."""
-    _wait_for_server()
     create_table_artifact(
         table=[dict(row) for row in rows],
         key="selection",
@@ -98,12 +106,3 @@ def publish_comparison(rows: Sequence[Mapping[str, str]]) -> None:
 def link_comparison(link: str) -> None:
     """A link to MLflow's page with every cell."""
     create_link_artifact(link=link, link_text="every cell in MLflow (while make ui runs)", key="comparison-page")
-
-
-def _wait_for_server() -> None:
-    """Let a server that is just being restarted come back; one that stays away is the next request's to report."""
-    with get_client(sync_client=True) as client:
-        for _ in range(SERVER_SECONDS):
-            if client.api_healthcheck() is None:
-                return
-            time.sleep(1)

@@ -96,7 +96,6 @@ def backfill(
 @task(
     cache_policy=NO_CACHE,
     persist_result=False,
-    tags=["dconrec"],
     timeout_seconds=timedelta(hours=RUN_HOURS).total_seconds(),
 )
 def run_copy(name: str, changes: Changes) -> State[Any]:

@@ -100,13 +100,13 @@ class Measurer:
 
 
 class Order:
-    """One cell that is asked for. A plain class like its setup."""
+    """One cell that is asked for. A plain class like its setup: Dask takes apart what Prefect has for it."""
 
     def __init__(self, cell: Cell, setup: Setup) -> None:
         self.cell, self.setup = cell, setup
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, tags=["dconrec", "comparison"], name="cell")
+@task(cache_policy=NO_CACHE, persist_result=False, name="cell")
 def measure(order: Order) -> State[Any]:
     """One cell; its row is the state's data."""
     import torch

@@ -63,7 +63,6 @@ Seed = Annotated[int, Field(ge=0)]
     name="track",
     cache_policy=NO_CACHE,
     persist_result=False,
-    tags=["dconrec", "comparison"],
     retries=2,
     retry_delay_seconds=RETRY_SECONDS,
     retry_condition_fn=is_unreachable,

@@ -43,7 +43,7 @@ class Console:
 
     def begin(self, stage: str, job: str) -> None:
         """A stage starts."""
-        self._stage, self._position = stage, self._position + 1
+        self._enter(stage)
         self._started = self._last_look = self._clock()
         self._label = ""
         if self._rewrites:
@@ -57,7 +57,7 @@ class Console:
 
     def skip(self, stage: str, how: str) -> None:
         """A stage had nothing to do."""
-        self._stage, self._position = stage, self._position + 1
+        self._enter(stage)
         self._line(how)
 
     def epoch(self, event: EpochEvent, /) -> None:
@@ -73,6 +73,10 @@ class Console:
             self._look(text)
         else:
             self._line(text)
+
+    def _enter(self, stage: str) -> None:
+        self._position += stage != self._stage  # another try of the same stage is no further one
+        self._stage = stage
 
     def _prefix(self) -> str:
         place = f"[{self._position}/{self._total}] " if self._total > 1 else ""

@@ -9,12 +9,14 @@ from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from prefect import flow, get_run_logger, pause_flow_run, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from dconrec_core.data.local import INPUT
@@ -25,13 +27,14 @@ from flows.console import hush
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
 from flows.frame import parser_of, run
 from flows.hooks import remember_failure
-from flows.params import parse_changes, read_params
+from flows.params import check_names, parse_changes, read_params
 from flows.pipeline import pipeline
-from flows.states import STOPPED, failed
+from flows.states import RETRY_SECONDS, STOPPED, ended, failed, is_unreachable
 from flows.verdict import verdict
 from tasks.outputs import read_json
 from tasks.params import PipelineParams
 from tasks.versioning import Versions
+from tasks.versioning_repair import repair
 from tasks.workspace import Workspace
 
 PATIENCE = 24 * 3600
@@ -64,7 +67,14 @@ def append_increment(increment: str, params: PipelineParams) -> State[Any]:
         return failed("append", error)
 
 
-@task(name="decide", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="decide",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=is_unreachable,
+)
 def decide(answer: Approval | None, version: str, params: PipelineParams) -> State[Any]:
     """Write the person's answer to the version that was asked about, and move the alias if it is yes.
 
@@ -100,19 +110,22 @@ def nightly(
         changes: Keys of ``params.yaml`` to set first.
     """
     try:
+        with alone():
+            repair(Path())  # a worker starts here, and an increment is a version of DVC before the pipeline begins
         params = read_params(Path(), changes)
+        own = {**(changes or {}), **({} if approve is None else {"registration.approval": approve})}
         if increment:
             _require_stable_split(params)
+            if "condense.start" not in own:
+                own["condense.start"] = _champion(params)
+            check_names(read_params(Path(), own))  # before the file grows
             appended = append_increment(increment, params, return_state=True)
             if not appended.is_completed():
-                return _stopped(appended)
+                return ended(appended)
             get_run_logger().info("%s", appended.message)
-        own = {**(changes or {}), **({} if approve is None else {"registration.approval": approve})}
-        if increment and "condense.start" not in own:
-            own["condense.start"] = _champion(params)
         ran = pipeline(own or None, return_state=True)
         if not ran.is_completed():
-            return _stopped(ran)
+            return ended(ran)
         return _decided(read_params(Path()), ran)
     except USER_ERRORS as error:
         return Failed(name=STOPPED, message=one_line(error))
@@ -157,19 +170,25 @@ def _decided(params: PipelineParams, ran: State[Any]) -> State[Any]:
     version = str(registration["version"])
     if not (params.registration.approval and _is_waiting(params, version)):
         return Completed(message=f"{ran.message}; version {version}: {verdict(registration)}")
-    get_run_logger().info("version %s waits for a person", version)
+    hours = f"{PATIENCE / 3600:g} h"  # on the terminal, where Prefect's log is hushed
+    print(
+        f"version {version} waits for you ({hours}): make ui, then Resume {flow_run.name!r}",
+        file=sys.stderr,
+        flush=True,
+    )
     question = "\n".join(f"- {one['rule']}: {one['reason']}" for one in registration["gate"])
     asked = Approval.with_initial_data(
         description=f"Make version {version} of {registration['model']} champion?\n\n{question}",
         promote=True,
     )
+    anew = str(uuid4())  # a run that was cut off while it asked asks again; for one key Prefect pauses a run only once
     try:
-        answer: Approval | None = pause_flow_run(wait_for_input=asked, timeout=PATIENCE, poll_interval=POLL)
+        answer: Approval | None = pause_flow_run(wait_for_input=asked, timeout=PATIENCE, poll_interval=POLL, key=anew)
     except FlowPauseTimeout:
         answer = None
     state = decide(answer, version, params, return_state=True)
     if not state.is_completed():
-        return _stopped(state)
+        return ended(state)
     return Completed(message=state.message)  # of a task's own state Prefect would say that all states completed
 
 
@@ -183,10 +202,6 @@ def _is_waiting(params: PipelineParams, version: str) -> bool:
 
     challenger = registry_of(params).by_alias(CHALLENGER)
     return challenger is not None and str(challenger.version) == version
-
-
-def _stopped(state: State[Any]) -> State[Any]:
-    return Failed(name=STOPPED, message=state.message) if state.name == STOPPED else state
 
 
 def _registration() -> dict[str, Any]:

@@ -25,7 +25,7 @@ from flows.hooks import remember_failure
 from flows.params import check_names, read_params, write_changes
 from flows.results import draw, read_results, table
 from flows.stages import BY_NAME, STAGES, Stage
-from flows.states import RETRY_SECONDS, STOPPED, TIMED_OUT, UNREACHABLE, failed, is_unreachable
+from flows.states import RETRY_SECONDS, STOPPED, ended, failed, is_unreachable
 from flows.verdict import verdict
 from tasks.naming import run_name
 from tasks.params import PipelineParams
@@ -151,8 +151,7 @@ def _run_stages(job: Job) -> State[Any]:
         state = as_task(stage)(stage.name, job, return_state=True)
         if not state.is_completed():
             job.console.close()
-            expected = state.name in (STOPPED, UNREACHABLE, TIMED_OUT)
-            return Failed(name=STOPPED, message=state.message) if expected else state  # a bug keeps its traceback
+            return ended(state)
         job.progress.stage_over()
         did += [stage.name] if state.name != FRESH else []
     publish_results(table(read_results(job.files)), job.files)

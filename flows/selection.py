@@ -17,6 +17,7 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
 
 from dconrec_core.errors import DataError
 from dconrec_core.options import EpochEvent, RunOptions
@@ -28,7 +29,7 @@ from flows.console import Console, spell_seconds
 from flows.failure import USER_ERRORS, one_line
 from flows.params import check_names, read_params, write_changes
 from flows.stages import STAGES
-from flows.states import KEPT, RETRY_SECONDS, STOPPED, UNREACHABLE, Interrupted, failed, is_unreachable
+from flows.states import KEPT, RETRY_SECONDS, STOPPED, Interrupted, ended, failed, is_unreachable
 from tasks.naming import run_name
 from tasks.outputs import read_json
 from tasks.params import PipelineParams
@@ -36,7 +37,6 @@ from tasks.selection import PIPELINE_FIRST, Selection, Training, agreement_of
 from tasks.versioning import Versions
 from tasks.workspace import Workspace
 
-WORKERS = 1
 INTERRUPTED = "interrupted; run again to go on from the last finished training"
 
 
@@ -47,7 +47,6 @@ class Job:
         options = RunOptions(device=params.device, on_epoch=self._epoch, checkpoints=files.checkpoints)
         self.params, self.files = params, files
         self.selection = Selection(params.select, files, options, params.evaluate.fold_in)
-        self.trainings: list[Training] = []
         self.console = Console(total=self.selection.n_trainings)
         self.progress = ProgressBar(total=self.selection.n_trainings, what="trainings")
         self.over = threading.Event()
@@ -75,10 +74,9 @@ class Job:
         self.console.epoch(event)
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, tags=["dconrec", "selection"])
-def train(position: int, job: Job) -> State[Any]:
+@task(cache_policy=NO_CACHE, persist_result=False)
+def train(training: Training, job: Job) -> State[Any]:
     """One configuration on one side."""
-    training = job.trainings[position]
     try:
         if job.over.is_set():
             raise Interrupted("not begun")
@@ -96,7 +94,6 @@ def train(position: int, job: Job) -> State[Any]:
     name="track",
     cache_policy=NO_CACHE,
     persist_result=False,
-    tags=["dconrec", "selection"],
     retries=2,
     retry_delay_seconds=RETRY_SECONDS,
     retry_condition_fn=is_unreachable,
@@ -123,7 +120,7 @@ def _flow_run_name() -> str:
     name="dconrec-selection",
     flow_run_name=_flow_run_name,
     persist_result=False,
-    task_runner=ThreadPoolTaskRunner(max_workers=WORKERS),
+    task_runner=ThreadPoolTaskRunner(max_workers=1),
 )
 def select(changes: dict[str, Any] | None = None) -> State[Any]:
     """Train every configuration on both sides (on full data perhaps a shortlist), compare the rankings, remember them.
@@ -158,17 +155,15 @@ def require_condensed(versions: Versions, files: Workspace) -> None:
 
 
 def _run(job: Job) -> State[Any]:
-    kept = 0
+    names: list[str | None] = []
     try:
         for trainings in job.selection.rounds():
             for future in _submitted(job, trainings):
                 future.wait()
                 state = future.state
                 if not state.is_completed():
-                    expected = state.name in (STOPPED, UNREACHABLE)
-                    # A bug keeps its traceback.
-                    return Failed(name=STOPPED, message=state.message) if expected else state
-                kept += state.name == KEPT
+                    return ended(state)
+                names.append(state.name)
     finally:
         job.over.set()  # also after Ctrl-C: the running training stops at its next epoch, the others never begin
         job.console.close()
@@ -176,16 +171,18 @@ def _run(job: Job) -> State[Any]:
     publish_selection(rows_of(job.result), job.files)
     tracked = track(job, return_state=True)
     if not tracked.is_completed():
-        expected = tracked.name in (STOPPED, UNREACHABLE)
-        return Failed(name=STOPPED, message=tracked.message) if expected else tracked
-    return Completed(message=f"{len(job.trainings) - kept} trained, {kept} from earlier runs; {tracked.message}")
+        return ended(tracked)
+    kept = names.count(KEPT)
+    return Completed(message=f"{len(names) - kept} trained, {kept} from earlier runs; {tracked.message}")
 
 
 def _submitted(job: Job, trainings: list[Training]) -> list[PrefectFuture[Any]]:
-    begin = len(job.trainings)
-    job.trainings += trainings  # tasks are told the place in it: Prefect would look through all that a training holds
-    named = [train.with_options(name=training.side.name, task_run_name=training.name) for training in trainings]
-    return [one.submit(position, job) for position, one in enumerate(named, begin)]
+    futures = []
+    for training in trainings:
+        named = train.with_options(name=training.side.name, task_run_name=training.name)
+        whole: Any = quote(training)  # Prefect would look through all that it holds
+        futures.append(named.submit(whole, job))
+    return futures
 
 
 def described(measured: Measured) -> str:

@@ -26,6 +26,12 @@ def failed(what: str, error: BaseException) -> State[Any]:
     return Failed(name=UNREACHABLE if may_pass(error) else STOPPED, message=f"{what}: {one_line(error)}")
 
 
+def ended(state: State[Any]) -> State[Any]:
+    """How a flow ends with one of its parts that did not complete: in its one line; a bug keeps its traceback."""
+    expected = state.name in (STOPPED, UNREACHABLE, TIMED_OUT)
+    return Failed(name=STOPPED, message=state.message) if expected else state
+
+
 def is_unreachable(task: Task[..., Any], run: object, state: State[Any]) -> bool:
     """For ``retry_condition_fn``: whether another try can help."""
     return state.name == UNREACHABLE

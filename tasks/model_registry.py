@@ -60,7 +60,7 @@ class Registry:
         """Write a decision to the version: as tags, and as a further line of its description.
 
         The alias moves after the reasons, so that whoever sees it sees them too, and the tag ``decision`` comes last:
-        where it is, nothing else is missing.
+        where it is, nothing else is missing. Another try of a decision that was cut off writes no second line.
 
         Args:
             version: Its number.
@@ -76,8 +76,9 @@ class Registry:
                 client.set_model_version_tag(self.name, version, f"{DECISION}.{key}", value[:5000])
             text = client.get_model_version(self.name, version).description or ""
             heading = "" if "\n## Decisions\n" in text else "\n## Decisions\n\n"
-            line = f"- {now}, {by}: **{decided}**. {reason}\n"
-            client.update_model_version(self.name, version, description=f"{text}{heading}{line}")
+            words = f", {by}: **{decided}**. {reason}\n"
+            if not text.endswith(words):
+                client.update_model_version(self.name, version, description=f"{text}{heading}- {now}{words}")
             if alias:
                 client.set_registered_model_alias(self.name, alias, version)
             client.set_model_version_tag(self.name, version, DECISION, decided)

@@ -44,6 +44,15 @@ def test_a_terminal_gets_one_line_that_rewrites_itself():
     assert stream.getvalue() == "split     cut\r\033[Ksplit     cut epoch 1/2\r\033[K"
 
 
+def test_another_try_of_a_stage_counts_as_the_same():
+    stream = io.StringIO()
+    console = Console(total=2, stream=stream, clock=Clock())
+    for stage in ("ingest", "ingest", "validate"):
+        console.begin(stage, "")
+        console.end(f"over: {stage}")
+    assert [line.split()[0] for line in stream.getvalue().splitlines()] == ["[1/2]", "[1/2]", "[2/2]"]
+
+
 def test_rate_starts_anew_with_each_training():
     clock, stream = Clock(), io.StringIO()
     console = Console(total=1, stream=stream, clock=clock)

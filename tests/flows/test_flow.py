@@ -1,6 +1,7 @@
 """What the flow makes of its stages: states, retries, timeouts, artifacts; the stages and DVC are stood in for."""
 
 import json
+import threading
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import pytest
 
 from dconrec_core.atomic import write_json
 from dconrec_core.errors import DataError
+from dconrec_core.options import EpochEvent
 from flows.served import home
 from flows.stages import Stage
 from tests.tasks.report_files import fabricate
@@ -93,6 +95,28 @@ def test_leaves_the_table_the_report_and_the_progress_in_the_ui(run):
     assert "report.html" in artifacts["report"].data
     assert "mlflow-run" not in artifacts  # no page of MLflow is served, so none can be linked to
     assert artifacts["progress"].data == 100
+
+
+def test_a_training_does_not_wait_for_a_server_that_is_away(run, monkeypatch):
+    from flows import artifacts
+
+    back, sent, send = threading.Event(), [], artifacts.update_progress_artifact
+
+    def wait_and_send(artifact, progress):
+        assert back.wait(10)
+        sent.append(progress)
+        return send(artifact, progress=progress)
+
+    def train(params, files, options):
+        for epoch in (1, 2, 3):
+            options.on_epoch(EpochEvent("toy", epoch, 4))
+        back.set()
+
+    monkeypatch.setattr(artifacts, "update_progress_artifact", wait_and_send)
+    monkeypatch.setattr(artifacts, "UPDATE_SECONDS", 0)
+    result = run(Versions("a"), Stage("a", "", (), train))
+    assert result.state.is_completed(), result.state.message
+    assert (sent, result.artifacts["progress"].data) == ([25, 100], 100)
 
 
 def test_a_failure_of_the_input_stops_the_flow_in_one_line_and_is_not_tried_again(run):

@@ -8,10 +8,13 @@ from types import SimpleNamespace
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_engine import run_flow
 from prefect.states import Completed
 
 from dconrec_core.atomic import write_json
 from flows.params import read_params, write_changes
+from flows.pool import requeue
 from tasks.workspace import Workspace
 from tests.flows.project import commit, dvc, git
 
@@ -41,6 +44,7 @@ def night(monkeypatch, tmp_path, root):
     def registry(tracker, name):
         return SimpleNamespace(
             by_alias=lambda alias: waiting[-1] and SimpleNamespace(version=waiting[-1]),
+            champion=lambda: None,
             promote=lambda *words: (written.append(("promote", *words)), waiting.append(None)),
             decline=lambda *words: (written.append(("decline", *words)), waiting.append(None)),
             verdict=lambda version: f"{written[-1][0]}d since" if written else "champion",
@@ -71,7 +75,7 @@ def answer(**words):
 
 
 @pytest.mark.parametrize(("promote", "act"), [(True, "promote"), (False, "decline")])
-def test_a_person_decides(night, promote, act):
+def test_a_person_decides(night, capsys, promote, act):
     thread = answer(promote=promote, reason="I looked")
     state = night.module.nightly(approve=True, return_state=True)
     thread.join()
@@ -79,6 +83,51 @@ def test_a_person_decides(night, promote, act):
     assert state.message == f"version 7 {act}d by a person"
     assert night.written == [(act, "7", "I looked", "a person")]
     assert night.asked == [{"registration.approval": True}]
+    assert "version 7 waits for you (24 h): make ui, then Resume '" in capsys.readouterr().err
+
+
+def test_a_run_that_was_cut_off_while_it_waited_asks_again(night, monkeypatch):
+    asks = night.module.pause_flow_run
+
+    def cut_off(**settings):
+        with pytest.raises(FlowPauseTimeout):  # nobody has answered when the process ends
+            asks(**{**settings, "timeout": 1})
+        raise SystemExit
+
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(night.module.nightly)
+        monkeypatch.setattr(night.module, "pause_flow_run", cut_off)
+        with pytest.raises(SystemExit):
+            run_flow(night.module.nightly, flow_run=run, parameters={"approve": True})
+        monkeypatch.setattr(night.module, "pause_flow_run", asks)
+        assert requeue(client, [client.read_flow_run(run.id)]) == [run.name]
+        thread = answer(promote=True, reason="I looked")
+        run = client.read_flow_run(run.id)
+        state = run_flow(night.module.nightly, flow_run=run, parameters={"approve": True}, return_type="state")
+        thread.join()
+    assert state.message == "version 7 promoted by a person"
+    assert night.written == [("promote", "7", "I looked", "a person")]
+
+
+@pytest.mark.parametrize(("failures", "end"), [(2, "version 7 promoted by a person"), (3, "decide: no answer")])
+def test_an_answer_outlasts_a_tracker_that_is_away(night, monkeypatch, failures, end):
+    from tasks import model_registry
+
+    tries, registry = [], model_registry.Registry
+
+    def away(*place):
+        tries.append(place)
+        if 1 < len(tries) <= 1 + failures:  # it answered when the person was asked
+            raise ConnectionError("no answer")
+        return registry(*place)
+
+    monkeypatch.setattr(model_registry, "Registry", away)
+    monkeypatch.setattr(night.module, "decide", night.module.decide.with_options(retry_delay_seconds=0))
+    thread = answer(promote=True, reason="I looked")
+    state = night.module.nightly(approve=True, return_state=True)
+    thread.join()
+    assert (state.name, state.message) == ("Completed" if failures == 2 else "Stopped", end)
+    assert night.written == ([("promote", "7", "I looked", "a person")] if failures == 2 else [])
 
 
 def test_an_answer_to_an_old_question_changes_nothing(night, monkeypatch):
@@ -174,14 +223,21 @@ def own_file(night, tmp_path, root, monkeypatch):
     return {"split.strategy": "temporal", "dataset": file, "refresh": {"warm": False}}
 
 
-def test_a_clone_that_pulled_an_increment_does_not_append_it_again(night, own_file, tmp_path, monkeypatch):
-    tuesday, ratings = tmp_path / "tuesday.csv", Path("data/input/ratings.csv")
-    tuesday.write_text("user_id,item_id\n" + "".join(f"{user},{(user + 20) % 40}\n" for user in range(40)))
+@pytest.fixture
+def tuesday(own_file, tmp_path):
+    """An increment for that file."""
+    file = tmp_path / "tuesday.csv"
+    file.write_text("user_id,item_id\n" + "".join(f"{user},{(user + 20) % 40}\n" for user in range(40)))
+    return str(file)
+
+
+def test_a_clone_that_pulled_an_increment_does_not_append_it_again(night, own_file, tuesday, tmp_path, monkeypatch):
+    ratings = Path("data/input/ratings.csv")
     before = ratings.read_text()
-    state = night.module.nightly(increment=str(tuesday), changes=own_file, return_state=True)
+    state = night.module.nightly(increment=tuesday, changes=own_file, return_state=True)
     assert state.is_completed(), state.message
     grown = ratings.read_text()
-    assert grown.splitlines() == [*before.splitlines(), *tuesday.read_text().splitlines()[1:]]
+    assert grown.splitlines() == [*before.splitlines(), *Path(tuesday).read_text().splitlines()[1:]]
     assert "?? data/input/ratings.csv.increments.json" in git(Path(), "status", "--porcelain").splitlines()
     commit(Path(), "tuesday")
     dvc(Path(), "push")
@@ -189,9 +245,26 @@ def test_a_clone_that_pulled_an_increment_does_not_append_it_again(night, own_fi
     monkeypatch.chdir(tmp_path / "clone")
     dvc(Path(), "pull")
     assert ratings.read_text() == grown
-    state = night.module.nightly(increment=str(tuesday), changes=own_file, return_state=True)
+    state = night.module.nightly(increment=tuesday, changes=own_file, return_state=True)
     assert state.is_completed(), state.message
     assert ratings.read_text() == grown
     git(tmp_path / "home", "checkout", "--quiet", "HEAD~1")
     dvc(tmp_path / "home", "checkout")
     assert (tmp_path / "home" / ratings).read_text() == before
+
+
+def test_what_a_kill_cut_off_is_put_right_before_an_increment_is_appended(night, own_file, tuesday):
+    Path("dvc.yaml").write_text("stages: {ingest: {cmd: 'true', deps: [data/input/ratings.csv]}}\n")
+    Path("dvc.lock").write_text("schema: '2.0'\nstages:\n  ing")
+    state = night.module.nightly(increment=tuesday, changes=own_file, return_state=True)
+    assert state.is_completed(), state.message
+    assert not Path("dvc.lock").exists()
+
+
+def test_a_wrong_name_is_refused_before_an_increment_is_appended(night, own_file, tuesday):
+    before = Path("data/input/ratings.csv").read_bytes()
+    changes = own_file | {"condense.name": "atuo"}
+    state = night.module.nightly(increment=tuesday, changes=changes, return_state=True)
+    assert state.name == "Stopped"
+    assert "did you mean 'auto'?" in state.message
+    assert Path("data/input/ratings.csv").read_bytes() == before

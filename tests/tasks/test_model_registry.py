@@ -95,6 +95,24 @@ def test_life_of_three_versions(registry, tmp_path):
     assert description.count("## Decisions") == 1
 
 
+def test_another_try_of_a_decision_that_was_cut_off_leaves_what_one_would_have(registry, monkeypatch):
+    registry.promote("1", "for this test", "a person")
+    registry.wait("3", "passed")
+
+    def cut_off(self, number):
+        raise ConnectionError
+
+    with monkeypatch.context() as away:
+        away.setattr(Registry, "_forget_challenger", cut_off)
+        with pytest.raises(ConnectionError):
+            registry.promote("3", "I looked", "a person")
+    registry.promote("3", "I looked", "a person")
+    assert version(registry, "3").description.count("a person: **promoted**. I looked") == 1
+    assert version(registry, "3").tags["champion.before"] == "1"
+    assert registry.by_alias(CHALLENGER) is None
+    assert str(registry.champion().version) == "3"
+
+
 def test_a_former_set_is_replaced_and_nothing_else_is(registry, tmp_path):
     registry.promote("1", "for this test", "a person")
     others = tmp_path / "others"

@@ -64,7 +64,7 @@ def test_scores_come_from_the_mean_of_the_layers_above_the_first_without_noise(
         users, items = trainer.factors()
         expected = np.mean(powers, axis=0) @ base
         np.testing.assert_allclose(np.concatenate((users, items)), expected, atol=1e-6)
-        ids = np.array([7, 3], dtype=np.int32)
+        ids = np.array([7, 9], dtype=np.int32)
         np.testing.assert_allclose(trainer.score(ids), expected[ids] @ expected[60:].T, atol=1e-6)
 
 

@@ -74,11 +74,12 @@ def search(
     """
     entry = lookup(MODELS, model, where)
     steps = entry.build(entry.config_class()).search_space()[:trials]
-    for number, step in enumerate(steps, start=1):
+    candidates = [{**settings, **step} for step in steps]
+    for number, (step, candidate) in enumerate(zip(steps, candidates, strict=True), start=1):
         changes = ", ".join(f"{name}: {value}" for name, value in step.items())
         trial = f" with trial {number} of its search ({changes})" if step else ""
-        entry.configure(f"{where}.{model}{trial}", {**settings, **step})
-    return [{**settings, **step} for step in steps]
+        entry.configure(f"{where}.{model}{trial}", candidate)
+    return candidates
 
 
 @cache

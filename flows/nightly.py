@@ -3,7 +3,6 @@
 ``python -m flows.nightly [--increment FILE] [--[no-]approve] [KEY=VALUE ...]`` runs it in this process.
 """
 
-import json
 import sys
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
@@ -166,7 +165,7 @@ def _champion(params: PipelineParams) -> str | None:
 
 
 def _decided(params: PipelineParams, ran: State[Any]) -> State[Any]:
-    registration = _registration()
+    registration = read_json(Workspace().registration)
     version = str(registration["version"])
     if not (params.registration.approval and _is_waiting(params, version)):
         return Completed(message=f"{ran.message}; version {version}: {verdict(registration)}")
@@ -202,11 +201,6 @@ def _is_waiting(params: PipelineParams, version: str) -> bool:
 
     challenger = registry_of(params).by_alias(CHALLENGER)
     return challenger is not None and str(challenger.version) == version
-
-
-def _registration() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(Workspace().registration.read_text(encoding="utf-8"))
-    return content
 
 
 def main(arguments: Sequence[str]) -> int:

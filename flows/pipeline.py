@@ -3,7 +3,6 @@
 Prefect decides when a stage runs, retries and shows; DVC decides what is stale and versions the files.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ from flows.stages import BY_NAME, STAGES, Stage
 from flows.states import RETRY_SECONDS, STOPPED, ended, failed, is_unreachable
 from flows.verdict import verdict
 from tasks.naming import run_name
+from tasks.outputs import read_json
 from tasks.params import PipelineParams
 from tasks.versioning import VersioningError, Versions
 from tasks.versioning_repair import repair
@@ -160,7 +160,7 @@ def _run_stages(job: Job) -> State[Any]:
 
 def summary(files: Workspace) -> str:
     """The small table and where to look."""
-    registration: Mapping[str, Any] = json.loads(files.registration.read_text(encoding="utf-8"))
+    registration = read_json(files.registration)
     return "\n".join(
         (
             "",

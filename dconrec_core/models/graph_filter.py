@@ -204,8 +204,9 @@ def measured(
         smooth, ideal = filters[0].parts(rows[part], both=True)
         empty, here = np.diff(rows[part].indptr) == 0, valid.of(part)
         for number, candidate in enumerate(filters):
-            score = partial(_rows_of, np.where(empty[:, None], popularity, candidate.mixed(smooth, ideal)))
-            totals[number] += here.per_user(score, (10,))[CRITERION].sum()
+            scores = candidate.mixed(smooth, ideal)
+            scores[empty] = popularity
+            totals[number] += here.per_user(partial(_rows_of, scores), (10,))[CRITERION].sum()
     return [float(total) for total in totals / max(len(users), 1)]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from dconrec_core.condensation.card import plain
 from tasks.figures import percent, style_of, swatch
 from tasks.summary import MODEL_LABELS
 
@@ -29,7 +30,7 @@ def render_page(template: str, context: Mapping[str, Any]) -> str:
         seconds=_or_dash(_seconds),
         times=_or_dash(lambda value: f"{value:.1f}\N{NO-BREAK SPACE}×"),
         break_even=_or_dash(lambda value: "never" if math.isinf(value) else f"{value:,.1f}"),
-        plain=_plain,
+        plain=plain,
         model=lambda name: MODEL_LABELS.get(name, name),
     )
     return environment.get_template(template).render(context)
@@ -41,14 +42,3 @@ def _or_dash(write: Any) -> Any:
 
 def _seconds(value: float) -> str:
     return f"{value:.2f}\N{NO-BREAK SPACE}s" if value < 10 else f"{value:,.0f}\N{NO-BREAK SPACE}s"
-
-
-def _plain(value: Any) -> str:
-    """A JSON value as text for people."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(content)}" for key, content in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "yes" if value is True else "no" if value is False else str(value)

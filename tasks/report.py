@@ -57,6 +57,9 @@ def report(files: Workspace, out: Path) -> None:
         **_condensed(files),
     }
     card = context["card"]
+    context["tried"] = sorted(card["notes"].get("tried", {}).items(), key=lambda one: -one[1])
+    above = ("tried", "why", "refused", "not_tried") if context["tried"] else ()
+    context["notes"] = {name: note for name, note in card["notes"].items() if name not in above}
     context["figures"] |= {
         "ratio": ratio_figure(
             read_csv(files.ratio_curve, columns=("condenser", "model", "ratio", "quality")),

@@ -1,6 +1,7 @@
 """The card of a condensed dataset: what it is, where it comes from, how to load and to use it."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -89,8 +90,8 @@ def make_card(condensed: CondensedDataset, dataset: str, sha256: str) -> Card:
 
 def render_card(card: Card) -> str:
     """The card in Markdown."""
-    settings = "\n".join(f"| `{key}` | {value} |" for key, value in card.config.items()) or "| – | no settings |"
-    notes = "\n".join(f"- {key}: {value}" for key, value in card.notes.items())
+    settings = "\n".join(f"| `{key}` | {plain(value)} |" for key, value in card.config.items()) or "| – | no settings |"
+    notes = "\n".join(f"- {key}: {plain(value)}" for key, value in card.notes.items() if key != "tried")
     return f"""# {card.dataset}, condensed by `{card.condenser}` to {card.ratio:.2%}
 
 {_what_it_is(card)} Seed {card.seed}.
@@ -99,7 +100,7 @@ def render_card(card: Card) -> str:
 - source fingerprint `{card.source_fingerprint}`
 - made with {", ".join(f"{name} {number}" for name, number in card.versions.items())}
 {notes}
-
+{_what_was_tried(card)}
 | setting of `{card.condenser}` | value |
 |---|---|
 {settings}
@@ -118,6 +119,27 @@ and use it with
 
 {_whose_ids(card)}
 """
+
+
+def plain(value: Any) -> str:
+    """A JSON value as text for people."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {plain(content)}" for key, content in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if value is None:
+        return "–"
+    return "yes" if value is True else "no" if value is False else str(value)
+
+
+def _what_was_tried(card: Card) -> str:
+    tried = card.notes.get("tried")
+    if not tried:
+        return ""
+    rows = "\n".join(f"| {proposal} | {quality:.4f} |" for proposal, quality in tried.items())
+    return f"\n| tried | NDCG@10 on valid |\n|---|---:|\n{rows}\n"
 
 
 def _what_it_is(card: Card) -> str:

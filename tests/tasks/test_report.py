@@ -304,6 +304,21 @@ def test_whatever_a_condenser_told_of_its_search_is_drawn(files: Workspace):
     assert "empty" not in page.text["search"]
 
 
+def test_what_auto_tried_stands_best_first_in_place_of_a_curve(files: Workspace):
+    path = files.condensed / "card.json"
+    card = json.loads(path.read_text())
+    tried = {"dconrec": 0.2, "synthetic-users": 0.3, "teacher-top (observed_share 0.5)": 0.1}
+    told = {"chosen": "synthetic-users", "chosen_settings": {}, "why": "it is the best", "refused": ["random: no"]}
+    write_json(path, card | {"condenser": "auto", "notes": {"tried": tried, **told}})
+    page = render(files)
+    text = re.sub(r"\s+", " ", page.text["search"])
+    assert re.search(r"it is the best.*synthetic-users ?0\.3000 ?dconrec ?0\.2000.*0\.5\) ?0\.1000", text)
+    assert "Could not be made: random: no." in page.text["search"]
+    assert "outer epoch" not in page.text["search"]
+    assert "chosen_settings: none" in page.text["use"]
+    assert "why" not in page.text["use"]
+
+
 def test_text_ids_are_shown_as_they_are(files: Workspace):
     path = files.condensed / "interactions.parquet"
     table = io.read_table(path)

@@ -10,6 +10,7 @@ import pytest
 
 from dconrec_core.condensation.base import make_synthetic
 from dconrec_core.condensation.baselines import BaselineConfig
+from dconrec_core.condensation.card import render_card
 from dconrec_core.condensation.dataset import dataset_sha256, read_card, read_condensed, write_condensed
 from dconrec_core.errors import BudgetError, DataError
 from dconrec_core.types import Budget, CondensedDataset, Interactions, Split
@@ -69,6 +70,15 @@ def test_card_tells_what_the_set_is(folder: Path, made: CondensedDataset) -> Non
     exec(card.how_to_use.replace("config_class()", "config_class(epochs=2)"), found)  # noqa: S102
     assert found["scores"].shape == (3, 40)  # type: ignore[attr-defined]
     assert card.how_to_use in page
+
+
+def test_page_of_the_card_tells_notes_to_people(folder: Path) -> None:
+    notes = {"reader": {"smoothing": 0.1 + 0.2}, "chosen_settings": {}, "tried": {"a": 0.25, "b (n 3)": 0.1}}
+    card = read_card(folder).model_copy(update={"notes": notes, "config": {"steps": None, "judge": "bprmf"}})
+    page = render_card(card)
+    assert "\n- reader: smoothing 0.3\n- chosen_settings: none\n" in page
+    assert "| a | 0.2500 |\n| b (n 3) | 0.1000 |\n" in page
+    assert "| `steps` | – |\n" in page
 
 
 def test_same_set_same_bytes_and_identity(folder: Path, made: CondensedDataset, tmp_path: Path) -> None:

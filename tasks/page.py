@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dconrec_core.condensation.card import plain
+from dconrec_core.plain import plain
 from tasks.figures import percent, style_of, swatch
 from tasks.summary import MODEL_LABELS
 

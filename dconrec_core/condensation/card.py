@@ -1,11 +1,11 @@
 """The card of a condensed dataset: what it is, where it comes from, how to load and to use it."""
 
 import platform
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Literal
 
 from dconrec_core import __version__
+from dconrec_core.plain import plain
 from dconrec_core.registry import Config
 from dconrec_core.types import CondensedDataset
 
@@ -119,19 +119,6 @@ and use it with
 
 {_whose_ids(card)}
 """
-
-
-def plain(value: Any) -> str:
-    """A JSON value as text for people."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {plain(content)}" for key, content in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value)) or "none"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if value is None:
-        return "–"
-    return "yes" if value is True else "no" if value is False else str(value)
 
 
 def _what_was_tried(card: Card) -> str:

@@ -18,7 +18,7 @@ from prefect.artifacts import (
 
 from dconrec_core.options import EpochEvent
 from flows.pages import mlflow_pages, registration_of, report_page, run_page, version_page
-from flows.results import HEADER
+from tasks.result_table import HEADER
 from tasks.workspace import Workspace
 
 UPDATE_SECONDS = 3.0

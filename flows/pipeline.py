@@ -22,13 +22,14 @@ from flows.console import Console
 from flows.failure import USER_ERRORS, one_line
 from flows.hooks import remember_failure
 from flows.params import check_names, read_params, write_changes
-from flows.results import draw, read_results, table
+from flows.results import draw, read_results
 from flows.stages import BY_NAME, STAGES, Stage
 from flows.states import RETRY_SECONDS, STOPPED, ended, failed, is_unreachable
 from flows.verdict import verdict
 from tasks.naming import run_name
 from tasks.outputs import read_json
 from tasks.params import PipelineParams
+from tasks.result_table import table
 from tasks.versioning import VersioningError, Versions
 from tasks.versioning_repair import repair
 from tasks.workspace import Workspace

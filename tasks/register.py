@@ -23,6 +23,7 @@ from tasks.model_registry import CHAMPION, DECISION, Registry
 from tasks.naming import data_name, model_name, run_name
 from tasks.outputs import read_csv, read_json, read_text
 from tasks.params import OF_NO_STAGE, PipelineParams
+from tasks.result_table import markdown, table
 from tasks.rivals import AGAINST_CHAMPION, VALID_DRAWN, compare, dealt_anew, judge_rivals
 from tasks.summary import POPULARITY_RANKER, TIMED_STAGES, Result, summarise
 from tasks.tracked_data import data_inputs
@@ -165,6 +166,7 @@ def _log_results(
     card: Mapping[str, Any],
     timings: Mapping[str, Mapping[str, Any]],
 ) -> None:
+    run.tags({"mlflow.note.content": markdown(table(results))})
     for result in results:
         prefix = f"{result.model}/{result.training_set}"
         run.metrics(

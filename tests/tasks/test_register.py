@@ -61,6 +61,7 @@ def test_one_parent_run_with_params_results_and_tags(registered):
     assert run.data.tags["gate"] == "passed"
     assert run.data.tags["gate.min_quality"].startswith("passed: bprmf 94")
     assert run.data.tags["device"]
+    assert "| Condensed | bprmf | no |" in run.data.tags["mlflow.note.content"]
     assert len(nested) == len(SETS) * len(MODELS) + 1  # and the teacher
 
 

@@ -8,11 +8,12 @@ import torch
 from pydantic import Field
 
 from dconrec_core.device import mixed_precision
-from dconrec_core.kernels import bpr_gradient, spmm
+from dconrec_core.kernels import bpr_gradient
 from dconrec_core.models._factors import EmbeddingConfig, initial_tables
 from dconrec_core.models._graph import Graph, default_batch
 from dconrec_core.models._graph_training import GraphModel, GraphTrainer, TorchGraphTraining, bpr_losses
 from dconrec_core.models._ngcf_kernels import SLOPE, activate, activate_back, draw_kept, interact_back
+from dconrec_core.models._reach import Reach
 from dconrec_core.types import BoolArray, FloatArray, Interactions
 
 
@@ -93,11 +94,15 @@ class Propagation(TorchGraphTraining):
 
 
 class CompiledPropagation(Propagation):
-    """The same training with gradients in closed form: autograd's passes over memory took half of a step."""
+    """The same training with gradients in closed form, and only where a batch needs them.
+
+    Autograd's passes over memory took half of a step, nodes far from the batch most of the rest.
+    """
 
     def __init__(self, train: Interactions, config: NGCFConfig, rng: np.random.Generator) -> None:
         super().__init__(train, config, rng, torch.device("cpu"))
-        self.layers = [Layer(self.graph, config.embedding_size) for _ in range(config.n_layers)]
+        self.whole = Reach.whole(self.graph, np.empty(0, dtype=np.int64), config.n_layers)
+        self.layers = [Layer(self.graph.n_nodes, config.embedding_size) for _ in range(config.n_layers)]
         self.gradients = [torch.zeros_like(value) for value in self.parameters.values()]
         for value, gradient in zip(self.parameters.values(), self.gradients, strict=True):
             value.grad = gradient
@@ -106,14 +111,20 @@ class CompiledPropagation(Propagation):
 
     def final(self, kept: torch.Tensor | None = None) -> torch.Tensor:
         """See ``Propagation.final``; the same memory every time."""
+        return torch.from_numpy(self.final_of(self.whole, kept))
+
+    def final_of(self, reach: Reach, kept: torch.Tensor | None) -> FloatArray:
+        """The final embeddings of the nodes that a batch is of, ``[reach.counts[-1], (L + 1) d]``."""
         base, weights, biases = (value.detach() for value in self.parameters.values())
         scale = np.float32(1 if kept is None else 1 / (1 - self.config.dropout))
-        current, size = base.numpy(), self.config.embedding_size
-        self.rows[:, :size] = current
-        for place, layer in enumerate(self.layers):
-            mask = layer.everything if kept is None else kept[place].numpy()
-            current = layer.forward(current, weights[place], biases[place], mask, scale, self.rows, (place + 1) * size)
-        return torch.from_numpy(self.rows)
+        current, final, size = base.numpy()[reach.nodes], self.rows[: reach.counts[-1]], self.config.embedding_size
+        final[:, :size] = current[: len(final)]
+        for place, (layer, n_rows) in enumerate(zip(self.layers, reach.counts[1:], strict=True)):
+            mask = None if kept is None else kept[place].numpy()[reach.nodes[:n_rows]]
+            current = layer.forward(
+                reach, n_rows, current, weights[place], biases[place], mask, scale, final, (place + 1) * size
+            )
+        return final
 
     def kept(self) -> torch.Tensor | None:
         """See ``Propagation.kept``; from the kernels' stream."""
@@ -124,25 +135,29 @@ class CompiledPropagation(Propagation):
         return kept
 
     def backward(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """See ``TorchGraphTraining.backward``."""
-        rows, size = self.final(self.kept()).numpy(), self.config.embedding_size
-        loss = bpr_gradient(
-            users.numpy(), positives.numpy(), negatives.numpy(), rows, rows, np.float32(self.config.weight_decay),
-            self.gradient, self.penalty,
-        )  # fmt: skip
-        self.gradient += self.penalty
-        by_layer = torch.zeros(self.graph.n_nodes, size)
+        """See ``TorchGraphTraining.backward``; gradients are set, not added to."""
+        batch = np.stack([nodes.numpy() for nodes in (users, positives, negatives)])
+        reach, size = Reach.of(self.graph, batch, self.config.n_layers), self.config.embedding_size
+        final = self.final_of(reach, self.kept())
+        by_final, penalty = self.gradient[: len(final)], self.penalty[: len(final)]
+        decay = np.float32(self.config.weight_decay)
+        of_users, of_positives, of_negatives = reach.batch
+        loss = bpr_gradient(of_users, of_positives, of_negatives, final, final, decay, by_final, penalty)
+        by_final += penalty
+        by_layer = torch.zeros(len(final), size)
         by_base, by_weights, by_biases = self.gradients
-        for place in range(len(self.layers) - 1, -1, -1):
+        for place in reversed(range(len(self.layers))):
             by_layer = self.layers[place].backward(
-                self.parameters["weights"][place].detach(), self.rows, (place + 1) * size, self.gradient, by_layer,
+                self.parameters["weights"][place].detach(), final, (place + 1) * size, by_final, by_layer,
                 by_weights[place], by_biases[place],
             )  # fmt: skip
-        torch.add(by_layer, torch.from_numpy(self.gradient)[:, :size], out=by_base)
+        by_layer[: len(final)] += torch.from_numpy(by_final)[:, :size]
+        by_base.zero_()
+        by_base.numpy()[reach.nodes] = by_layer.numpy()
         return torch.tensor(loss)
 
     def step(self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """See ``TorchGraphTraining.step``; gradients are set, not added to."""
+        """See ``TorchGraphTraining.step``."""
         loss = self.backward(users, positives, negatives)
         self.optimizer.step()
         return loss
@@ -152,36 +167,42 @@ class Layer:
     """A layer of NGCF and what its derivative needs of the last forward pass.
 
     Args:
-        graph: What is propagated over.
+        n_nodes: The most it is computed at.
         size: Numbers a node, d.
     """
 
-    def __init__(self, graph: Graph, size: int) -> None:
-        shape = (graph.n_nodes, size)
-        self.graph = graph
-        self.everything = np.ones(shape, dtype=np.bool_)
-        self.product, self.total, self.interaction, self.activated = (torch.empty(shape) for _ in range(4))
-        self.inverse = np.empty(graph.n_nodes, dtype=np.float32)
+    def __init__(self, n_nodes: int, size: int) -> None:
         self.size = size
+        self.everything = np.ones((n_nodes, size), dtype=np.bool_)
+        self.memory = [torch.empty(n_nodes, size) for _ in range(4)]
+        self.lengths = np.empty(n_nodes, dtype=np.float32)
 
     def forward(
         self,
+        reach: Reach,
+        n_rows: int,
         current: FloatArray,
         weights: torch.Tensor,
         bias: torch.Tensor,
-        kept: BoolArray,
+        kept: BoolArray | None,
         scale: np.float32,
         final: FloatArray,
         column: int,
     ) -> FloatArray:
-        """The next layer, ``[n_nodes, d]``, from this one; scaled to length 1 it is put into ``final``."""
-        self.current, self.kept, self.scale = current, kept, scale
-        self.total.numpy()[:] = current
-        self._multiply(current, self.product, self.total)
-        torch.mul(self.product, torch.from_numpy(current), out=self.interaction)
+        """The next layer at the first ``n_rows`` nodes, ``[n_rows, d]``, from this one at their neighbours, too.
+
+        Scaled to length 1 it is put into the columns of ``final``, as far as that has rows.
+        """
+        self.reach, self.current, self.scale = reach, current, scale
+        self.kept = self.everything[:n_rows] if kept is None else kept
+        self.product, self.total, self.interaction, self.activated = (table[:n_rows] for table in self.memory)
+        self.inverse, own = self.lengths[:n_rows], torch.from_numpy(current[:n_rows])
+        self.total.copy_(own)
+        reach.multiply(current, self.product.numpy(), self.total.numpy())
+        torch.mul(self.product, own, out=self.interaction)
         torch.mm(self.total, weights[: self.size], out=self.activated).addmm_(self.interaction, weights[self.size :])
         layer = self.activated.numpy()
-        activate(layer, bias.numpy(), kept, scale, self.inverse, final, column)
+        activate(layer, bias.numpy(), self.kept, scale, self.inverse, final, column)
         return layer
 
     def backward(
@@ -195,19 +216,18 @@ class Layer:
         by_bias: torch.Tensor,
     ) -> torch.Tensor:
         """From the gradients of what ``forward`` gave to that of what it was given; fills those of the weights."""
+        n_rows = len(by_layer)
         activate_back(
             self.activated.numpy(), self.kept, self.scale, self.inverse, final, column, by_final, by_layer.numpy(),
             by_bias.numpy(),
         )  # fmt: skip
         torch.mm(self.total.T, by_layer, out=by_weights[: self.size])
         torch.mm(self.interaction.T, by_layer, out=by_weights[self.size :])
-        by_total, by_interaction = by_layer @ weights[: self.size].T, by_layer @ weights[self.size :].T
-        interact_back(self.current, self.product.numpy(), by_total.numpy(), by_interaction.numpy())
-        self._multiply(by_interaction.numpy(), self.product, by_total)  # A is its own transpose
-        return by_total
-
-    def _multiply(self, dense: FloatArray, product: torch.Tensor, total: torch.Tensor) -> None:
-        spmm(self.graph.indptr, self.graph.indices, self.graph.values, dense, product.numpy(), total.numpy())
+        by_current, by_interaction = torch.zeros(self.current.shape), by_layer @ weights[self.size :].T
+        own = torch.mm(by_layer, weights[: self.size].T, out=by_current[:n_rows]).numpy()
+        interact_back(self.current[:n_rows], self.product.numpy(), own, by_interaction.numpy())
+        self.reach.multiply_back(by_interaction.numpy(), by_current.numpy())
+        return by_current
 
 
 class NGCF(GraphModel):

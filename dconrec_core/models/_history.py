@@ -1,19 +1,63 @@
 """Users' own histories: how models that score from them keep them, and what every folding in has in common."""
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from dconrec_core.checkpoint import Arrays
-from dconrec_core.errors import DataError
+from dconrec_core.errors import DataError, NotFittedError
 from dconrec_core.models.base import State
 from dconrec_core.ranking import DotProducts, ScoreFunction
 from dconrec_core.types import BoolArray, FloatArray, IntArray, Interactions
 
 Degrees = npt.NDArray[np.int64]
+Solution = TypeVar("Solution")
+
+
+class HistoryModel(ABC, Generic[Solution]):
+    """A model whose scores come from a user's own history alone, so that users unseen in training are scored alike.
+
+    Attributes:
+        config: Its settings.
+        solution: What it has learned, once fitted or loaded.
+        history: The training set, binary ``[n_users, n_items]``.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self.solution: Solution | None = None
+        self.history: sparse.csr_array | None = None
+
+    @abstractmethod
+    def scores_of(self, solution: Solution, history: sparse.csr_array) -> ScoreFunction:
+        """Scores of the rows of a binary matrix ``[n_users, n_items]``."""
+
+    @property
+    def score(self) -> ScoreFunction:
+        """See ``Scorer.score``."""
+        solution, history = self.fitted("score")
+        return own_scores(history, partial(self.scores_of, solution))
+
+    def fold_in(self, histories: Interactions) -> ScoreFunction:
+        """See ``Scorer.fold_in``."""
+        solution, history = self.fitted("fold users in")
+        return fold_in(histories, item_degree_of(history), partial(self.scores_of, solution))
+
+    def fitted(self, what: str) -> tuple[Solution, sparse.csr_array]:
+        """What was learned, and the training set.
+
+        Raises:
+            NotFittedError: Nothing was yet, so that the model cannot do ``what``.
+        """
+        if self.solution is None or self.history is None:
+            raise NotFittedError(f"{type(self).__name__} must be fitted or loaded before it can {what}")
+        return self.solution, self.history
 
 
 def history_state(history: sparse.csr_array) -> Arrays:

@@ -6,10 +6,10 @@ n × n matrix, whichever is smaller; from the former no n × n matrix has to be 
 
 import math
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,10 +18,9 @@ from scipy import sparse
 
 from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
-from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models._algebra import inner_products, sums_of_rows, times, with_history
-from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of, own_scores
+from dconrec_core.models._history import HistoryModel, history_of, history_state
 from dconrec_core.models.base import State
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import DotProducts, ScoreFunction
@@ -121,13 +120,8 @@ class UserSpace:
         return self.solved
 
 
-class LinearAutoencoder(ABC):
-    """A model whose scores are linear in a user's own history, so that any user is scored alike."""
-
-    def __init__(self, config: Any) -> None:
-        self.config = config
-        self.solution: Solution | None = None
-        self.history: sparse.csr_array | None = None  # [n_users, n_items]
+class LinearAutoencoder(HistoryModel[Solution]):
+    """A model whose scores are linear in a user's own history."""
 
     @abstractmethod
     def solver(self, train: Interactions, device: torch.device) -> Callable[[float, bool], Solution]:
@@ -165,20 +159,13 @@ class LinearAutoencoder(ABC):
         history.seconds = history.seconds_to_best = time.perf_counter() - started
         return history
 
-    @property
-    def score(self) -> ScoreFunction:
-        """See ``Scorer.score``."""
-        solution, history = self._fitted("score")
-        return own_scores(history, solution.scores)
-
-    def fold_in(self, histories: Interactions) -> ScoreFunction:
-        """See ``Scorer.fold_in``."""
-        solution, history = self._fitted("fold users in")
-        return fold_in(histories, item_degree_of(history), solution.scores)
+    def scores_of(self, solution: Solution, history: sparse.csr_array) -> ScoreFunction:
+        """See ``HistoryModel.scores_of``."""
+        return solution.scores(history)
 
     def state(self) -> State:
         """What was solved for, and the users' histories."""
-        solution, history = self._fitted("be saved")
+        solution, history = self.fitted("be saved")
         return {**solution.state(), "n_items": np.array([history.shape[1]]), **history_state(history)}
 
     def load_state(self, state: State) -> None:
@@ -192,8 +179,3 @@ class LinearAutoencoder(ABC):
         inputs = self.inputs(with_history(self.history))
         occurring = np.unique(inputs.indices)
         return float(np.square(inputs.data).sum() / len(occurring)) if len(occurring) else 1.0
-
-    def _fitted(self, what: str) -> tuple[Solution, sparse.csr_array]:
-        if self.solution is None or self.history is None:
-            raise NotFittedError(f"{type(self).__name__} must be fitted or loaded before it can {what}")
-        return self.solution, self.history

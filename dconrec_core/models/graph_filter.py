@@ -17,10 +17,9 @@ from scipy import sparse
 
 from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
-from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models._algebra import scaled
-from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of, own_scores
+from dconrec_core.models._history import HistoryModel, history_of, history_state, item_degree_of
 from dconrec_core.models.base import State
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import BLOCK_CELLS, ScoreFunction
@@ -98,13 +97,8 @@ class Filter:
         return np.asarray(total * self.degree**self.output_exponent, dtype=np.float32)
 
 
-class GraphFilter:
-    """Scores are linear in a user's own history, so that any user is scored alike."""
-
-    def __init__(self, config: GraphFilterConfig) -> None:
-        self.config = config
-        self.solution: Filter | None = None
-        self.history: sparse.csr_array | None = None  # [n_users, n_items]
+class GraphFilter(HistoryModel[Filter]):
+    """Scores are linear in a user's own history."""
 
     def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
         """Factorise once and keep the best weights on valid; see ``Recommender.fit``. One row of the history a choice.
@@ -137,20 +131,13 @@ class GraphFilter:
         history.seconds = history.seconds_to_best = time.perf_counter() - started
         return history
 
-    @property
-    def score(self) -> ScoreFunction:
-        """See ``Scorer.score``."""
-        solution, history = self._fitted("score")
-        return own_scores(history, solution.scores)
-
-    def fold_in(self, histories: Interactions) -> ScoreFunction:
-        """See ``Scorer.fold_in``."""
-        solution, history = self._fitted("fold users in")
-        return fold_in(histories, item_degree_of(history), solution.scores)
+    def scores_of(self, solution: Filter, history: sparse.csr_array) -> ScoreFunction:
+        """See ``HistoryModel.scores_of``."""
+        return solution.scores(history)
 
     def state(self) -> Arrays:
         """The training set, from which the graph follows, the singular vectors and the chosen numbers."""
-        solution, history = self._fitted("be saved")
+        solution, history = self.fitted("be saved")
         numbers = np.array([solution.input_exponent, solution.output_exponent, solution.ideal_weight])
         return {"vectors": solution.vectors, "numbers": numbers, **history_state(history)}
 
@@ -165,11 +152,6 @@ class GraphFilter:
     def search_space() -> list[dict[str, Any]]:
         """The two main weights are chosen inside ``fit``."""
         return [{}, {"input_exponent": 0.25}, {"rank": 256}]
-
-    def _fitted(self, what: str) -> tuple[Filter, sparse.csr_array]:
-        if self.solution is None or self.history is None:
-            raise NotFittedError(f"{type(self).__name__} must be fitted or loaded before it can {what}")
-        return self.solution, self.history
 
 
 def normalised(rows: sparse.csr_array) -> sparse.csr_array:

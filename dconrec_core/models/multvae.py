@@ -11,11 +11,10 @@ from scipy import sparse
 
 from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import mixed_precision, resolve_device
-from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import shuffle
 from dconrec_core.models._factors import random_state
-from dconrec_core.models._history import fold_in, history_of, history_state, item_degree_of, own_scores
+from dconrec_core.models._history import HistoryModel, fold_in, history_of, history_state, own_scores
 from dconrec_core.models._torch import TorchTraining
 from dconrec_core.models.base import EpochConfig, State
 from dconrec_core.options import RunOptions
@@ -181,13 +180,8 @@ def score(network: Network, history: sparse.csr_array, users: IntArray, device: 
     return scores
 
 
-class MultVAE:
-    """Scores are decoded from a user's own history, so that users unseen in training can be scored alike."""
-
-    def __init__(self, config: MultVAEConfig) -> None:
-        self.config = config
-        self.network: Network | None = None
-        self.history: sparse.csr_array | None = None  # [n_users, n_items]
+class MultVAE(HistoryModel[Network]):
+    """Scores are decoded from a user's own history."""
 
     def fit(self, train: Interactions, valid: RankingTask | None, options: RunOptions) -> History:
         """See ``Recommender.fit``."""
@@ -195,42 +189,26 @@ class MultVAE:
         trainer = Autoencoder(train, self.config, rng, device)
         history = run_epochs("multvae", self.config, trainer, valid, options, begun)
         self.history = trainer.history
-        self.network = {name: torch.from_numpy(value) for name, value in trainer.weights().items()}
+        self.solution = {name: torch.from_numpy(value) for name, value in trainer.weights().items()}
         return history
 
-    @property
-    def score(self) -> ScoreFunction:
-        """See ``Scorer.score``."""
-        _, history = self._fitted("score")
-        return own_scores(history, self._score_of)
-
-    def fold_in(self, histories: Interactions) -> ScoreFunction:
-        """See ``Scorer.fold_in``."""
-        _, own = self._fitted("fold users in")
-        return fold_in(histories, item_degree_of(own), self._score_of)
-
-    def _score_of(self, history: sparse.csr_array) -> ScoreFunction:
-        network, _ = self._fitted("score")
-        return lambda users: score(network, history, users, torch.device("cpu"))
+    def scores_of(self, solution: Network, history: sparse.csr_array) -> ScoreFunction:
+        """See ``HistoryModel.scores_of``."""
+        return lambda users: score(solution, history, users, torch.device("cpu"))
 
     def state(self) -> State:
         """The weights and the users' histories."""
-        network, history = self._fitted("be saved")
+        network, history = self.fitted("be saved")
         return {name: value.numpy() for name, value in network.items()} | history_state(history)
 
     def load_state(self, state: State) -> None:
         """The inverse of ``state``."""
-        self.network = {
+        self.solution = {
             name: torch.from_numpy(np.array(value, dtype=np.float32))
             for name, value in state.items()
             if not name.startswith("history_")
         }
-        self.history = history_of(state, len(self.network["output.bias"]))
-
-    def _fitted(self, what: str) -> tuple[Network, sparse.csr_array]:
-        if self.network is None or self.history is None:
-            raise NotFittedError(f"MultVAE must be fitted or loaded before it can {what}")
-        return self.network, self.history
+        self.history = history_of(state, len(self.solution["output.bias"]))
 
     @staticmethod
     def search_space() -> list[dict[str, Any]]:

@@ -1,6 +1,9 @@
 """The inner training of ``dconrec``: short BPRMF trainings on drawn sets, and the validation loss read off them."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -8,10 +11,34 @@ import numpy.typing as npt
 from dconrec_core.device import cpu_threads
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import bpr_losses, masked_bpr_epoch, pair_sketch, shuffle
+from dconrec_core.metrics import PerUser
 from dconrec_core.models._factors import random_state
 from dconrec_core.models.bprmf import BPRMFConfig, Factors
 from dconrec_core.sampling import several_negatives
 from dconrec_core.types import BoolArray, CandidatePool, FloatArray, IntArray, Interactions
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a set is worth on valid.
+
+    Args:
+        per_user: NDCG@10 of each user with something to find, of a model trained on the set.
+    """
+
+    per_user: PerUser
+
+    @cached_property
+    def ndcg(self) -> float:
+        """Mean NDCG@10, 0 where nobody has anything to find."""
+        return float(self.per_user.mean()) if len(self.per_user) else 0.0
+
+    def beats(self, other: "Look", errors: float) -> bool:
+        """Whether it is better by more than ``errors`` standard errors of the difference, paired over the users."""
+        gain = self.per_user - other.per_user
+        if len(gain) < 2:  # nothing says how much of it is chance
+            return False
+        return bool(gain.mean() > errors * gain.std(ddof=1) / math.sqrt(len(gain)))
 
 
 class InnerTraining:
@@ -49,14 +76,14 @@ class InnerTraining:
         self.count = np.maximum(valid.user_degree, 1)
         self.start = Factors(pool.train, self.config, rng)
 
-    def warm_start(self, kept: BoolArray) -> float:
+    def warm_start(self, kept: BoolArray) -> Look:
         """Train a fresh model on the set ``kept`` and let masks go on from it; returns what the set is worth."""
         self.start = self._trained(kept, self.config)
-        return self._quality(self.start) if self.judge is None else self.look(kept)
+        return self._look(self.start) if self.judge is None else self.look(kept)
 
-    def look(self, kept: BoolArray) -> float:
-        """What the set ``kept`` is worth: validation NDCG@10 of a fresh model after ``warm_epochs`` on it."""
-        return self._quality(self._trained(kept, self.judge or self.config))
+    def look(self, kept: BoolArray) -> Look:
+        """What the set ``kept`` is worth: by a fresh model after ``warm_epochs`` on it."""
+        return self._look(self._trained(kept, self.judge or self.config))
 
     def _trained(self, kept: BoolArray, config: BPRMFConfig) -> Factors:
         model = Factors(self.pool.interactions.take(kept), config, self.rng)
@@ -64,8 +91,8 @@ class InnerTraining:
             model.epoch()
         return model
 
-    def _quality(self, model: Factors) -> float:
-        return self.task.measure(model.score, (10,))["ndcg@10"]
+    def _look(self, model: Factors) -> Look:
+        return Look(self.task.per_user(model.score, (10,))["ndcg@10"])
 
     def masked_losses(self, masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Mean validation loss of every user after ``inner_epochs`` on each mask, ``[K, n_users]``.

@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dconrec_core.condensation.base import make_condensed
-from dconrec_core.condensation.bernoulli import Probabilities, draw_masks, policy_gradient
+from dconrec_core.condensation.bernoulli import draw_masks, policy_gradient
 from dconrec_core.condensation.inner import InnerTraining
-from dconrec_core.condensation.proposal import RULES, proposed_logits
+from dconrec_core.condensation.proposal import RULES, Proposal, Values, proposed_logits
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
 from dconrec_core.condensation.stand_in import StandIn
 from dconrec_core.models.bprmf import BPRMFConfig
@@ -58,6 +58,9 @@ class DConRecConfig(Config):
     """Whose validation loss a candidate answers for: its own user's, or everyone's."""
     baseline: bool = True
     """Leave-one-out baseline of the estimate."""
+    min_gain: float = Field(1.0, ge=0)
+    """Standard errors, paired over the users of valid, by which what was found has to be better there than the first
+    proposal, the teacher's own ranking; otherwise that is kept. Of a dozen looks one is better by chance."""
     tail_threshold: int = Field(10, ge=0)
     """Users with at most so many interactions keep them all; they count inside the budget."""
     warm_epochs: int = Field(30, ge=0)
@@ -127,12 +130,13 @@ class DConRec:
         judge = BPRMFConfig.model_validate(config.judge) if config.judge else None
         inner = InnerTraining(pool, valid, rng, config.warm_epochs, config.inner_epochs, config.valid_negatives, judge)
         notes: dict[str, Any] = {"source_model": "bprmf"}
+        plain: Proposal | None = None
         if config.start == "proposed":
-            keep_prob, found = self._propose(search, inner, rng, options)
-            notes |= found
+            plain, best = self._propose(search, inner, rng, options)
+            keep_prob, notes = best.keep_prob, notes | best.notes
         else:
             keep_prob = search.start(config.start, config.sharpness)
-        kept_prob, kept_epoch, kept_quality = keep_prob, 0, inner.warm_start(search.final_set(keep_prob))
+        kept_prob, kept_epoch, kept_look = keep_prob, 0, inner.warm_start(search.final_set(keep_prob))
         for epoch in range(1, config.outer_epochs + 1):
             masks = draw_masks(keep_prob, config.n_samples, rng)
             losses = inner.masked_losses(masks)
@@ -147,17 +151,19 @@ class DConRec:
             }
             keep_prob = moved
             if epoch % config.refresh == 0 or epoch == config.outer_epochs:
-                quality = inner.warm_start(search.final_set(keep_prob))
+                look = inner.warm_start(search.final_set(keep_prob))
                 if config.warm_epochs:  # otherwise nothing was trained, and the ranking is a random one
-                    metrics["valid_ndcg@10"] = quality
-                if quality > kept_quality:
-                    kept_prob, kept_epoch, kept_quality = keep_prob, epoch, quality
+                    metrics["valid_ndcg@10"] = look.ndcg
+                if look.ndcg > kept_look.ndcg:
+                    kept_prob, kept_epoch, kept_look = keep_prob, epoch, look
             options.on_epoch(EpochEvent(options.label, epoch, config.outer_epochs, metrics))
         if not config.warm_epochs:  # the paper keeps the last
             kept_prob, kept_epoch = keep_prob, config.outer_epochs
+        if plain is not None and not kept_look.beats(plain.look, config.min_gain):
+            kept_prob, kept_epoch, kept_look, notes = plain.keep_prob, 0, plain.look, notes | plain.notes
         notes["kept_outer_epoch"] = kept_epoch
         if config.warm_epochs:
-            notes["valid_ndcg@10"] = kept_quality
+            notes["valid_ndcg@10"] = kept_look.ndcg
         return make_condensed(
             pool,
             search.final_set(kept_prob),
@@ -171,24 +177,30 @@ class DConRec:
 
     def _propose(
         self, search: Search, inner: InnerTraining, rng: np.random.Generator, options: RunOptions
-    ) -> tuple[Probabilities, dict[str, Any]]:
-        """The best start on valid: of the rules, and of the stand-in from there on. Says which, for the card."""
+    ) -> tuple[Proposal, Proposal]:
+        """The first rule, and the best start on valid: of the rules, and of the stand-in from there on."""
         config, pool, width = self.config, search.pool, 1 / self.config.sharpness
-        starts = {rule.name: proposed_logits(pool, rule, search.tail, search.left) for rule in RULES}
-        rewards = {name: inner.look(search.final_set(search.at_logits(starts[name], width))) for name in starts}
-        best = max(rewards, key=lambda name: rewards[name])
-        logits, reward, kept_pass = starts[best], rewards[best], 0
-        stand_in = StandIn(pool, logits, search.count, config.passes, config.batch_users, config.stand_in_rate, rng)
+
+        def proposal(logits: Values, rule: str, kept_pass: int) -> Proposal:
+            keep_prob = search.at_logits(logits, width)
+            look = inner.look(search.final_set(keep_prob))
+            return Proposal(logits, keep_prob, look, {"rule": rule, "kept_pass": kept_pass})
+
+        by_rule = [proposal(proposed_logits(pool, rule, search.tail, search.left), rule.name, 0) for rule in RULES]
+        best = max(by_rule, key=lambda one: one.look.ndcg)
+        rule = best.notes["rule"]
+        stand_in = StandIn(
+            pool, best.logits, search.count, config.passes, config.batch_users, config.stand_in_rate, rng
+        )
         every = max(1, stand_in.passes // config.looks)
         for number, loss, moved in stand_in.run():
             if number % every and number < stand_in.passes:
                 continue
-            quality = inner.look(search.final_set(search.at_logits(moved, width)))
-            if quality > reward:
-                logits, reward, kept_pass = moved, quality, number
-            metrics = {"stand_in_loss": loss, "valid_ndcg@10": quality}
+            candidate = proposal(moved, rule, number)
+            best = max(best, candidate, key=lambda one: one.look.ndcg)
+            metrics = {"stand_in_loss": loss, "valid_ndcg@10": candidate.look.ndcg}
             options.on_epoch(EpochEvent(f"{options.label}, stand-in", number, stand_in.passes, metrics))
-        return search.at_logits(logits, width), {"rule": best, "kept_pass": kept_pass}
+        return by_rule[0], best
 
     def learning_rate(self, epoch: int) -> float:
         """Step size of an outer epoch, counted from 1."""

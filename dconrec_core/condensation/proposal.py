@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dconrec_core.condensation.base import equal_quota, rank_within_user
+from dconrec_core.condensation.bernoulli import Probabilities
+from dconrec_core.condensation.inner import Look
 from dconrec_core.types import CandidatePool
 
 Values = npt.NDArray[np.float64]
@@ -37,7 +39,25 @@ class Rule:
         return f"{share}, observed {self.observed:+g}"
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """Where the search may start.
+
+    Args:
+        logits: Of all candidates, ``[n]``.
+        keep_prob: The feasible probabilities that they stand for, ``[n]``.
+        look: What the set is worth on valid.
+        notes: How it came about, for the card.
+    """
+
+    logits: Values
+    keep_prob: Probabilities
+    look: Look
+    notes: dict[str, Any]
+
+
 RULES = tuple(Rule(power, observed) for power in (0.0, 0.5, None) for observed in (0.0, -1.0))
+"""The first is the teacher's ranking as it stands, the same number for every user."""
 
 
 def standardised(pool: CandidatePool) -> Values:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dconrec_core.condensation import CONDENSERS
+from dconrec_core.condensation.inner import Look
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
 from dconrec_core.condensation.proposal import RULES
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
@@ -30,7 +31,8 @@ def test_proposals_told_apart_by_models_that_were_never_trained_are_refused() ->
         CONDENSERS["dconrec"].configure("condense.config", {"warm_epochs": 0})
 
 
-def test_probability_moves_from_noise_to_what_helps() -> None:
+def two_tastes() -> Split:
+    """Eighty users of two tastes with much to find on valid."""
     rng, users, n_items = np.random.default_rng(1), np.arange(80), 80
     liked = [2 * rng.permutation(n_items // 2) + user % 2 for user in users]
 
@@ -39,7 +41,11 @@ def test_probability_moves_from_noise_to_what_helps() -> None:
         items = np.concatenate([items[start:stop] for items in liked])
         return Interactions.of(np.repeat(users, size), items, len(users), n_items)
 
-    split = Split(part(0, 15), part(15, 35), part(35, 40))
+    return Split(part(0, 15), part(15, 35), part(35, 40))
+
+
+def test_probability_moves_from_noise_to_what_helps() -> None:
+    split = two_tastes()
     pool = noisy_pool(split)
     assert pool.observed.mean() == 0.5
     result, heard = run(pool, split, 1.0, start="constant", outer_epochs=60, learning_rate=5.0, n_samples=16)
@@ -135,6 +141,54 @@ def test_proposal_is_the_best_on_valid_and_the_card_says_which(planted_split: Sp
     assert nothing == []
     assert rules_alone.notes["rule"] == result.notes["rule"]
     assert rules_alone.notes["kept_pass"] == 0
+
+
+def test_what_validation_does_not_show_to_be_better_is_not_kept() -> None:
+    """Everything is drawn blindly: the best of a dozen looks is the best by chance."""
+    rng, users, n_items = np.random.default_rng(0), np.arange(80), 60
+    drawn = np.array([rng.permutation(n_items)[:13] for _ in users])
+
+    def part(start: int, stop: int) -> Interactions:
+        return Interactions.of(np.repeat(users, stop - start), drawn[:, start:stop].ravel(), len(users), n_items)
+
+    split = Split(part(0, 10), part(10, 12), part(12, 13))
+    pool = planted_pool(split)
+    settings = {"start": "proposed", "passes": 12, "looks": 3, "stand_in_rate": 0.2}
+    careful, _ = run(pool, split, 0.5, min_gain=4, **settings)
+    teacher, _ = run(pool, split, 0.5, start="teacher", outer_epochs=0)
+    assert careful.interactions.fingerprint() == teacher.interactions.fingerprint()
+    assert careful.notes["rule"] == RULES[0].name
+    assert (careful.notes["kept_pass"], careful.notes["kept_outer_epoch"]) == (0, 0)
+    greedy, _ = run(pool, split, 0.5, min_gain=0, **settings)
+    assert greedy.interactions.fingerprint() != teacher.interactions.fingerprint()
+    assert greedy.notes["valid_ndcg@10"] > careful.notes["valid_ndcg@10"]
+
+
+def test_what_validation_shows_to_be_better_is_kept() -> None:
+    """What was observed is of the wrong taste and the teacher adds what users want: holding the former back pays."""
+    right = two_tastes()
+    wrong = Interactions.of(right.train.users, right.train.items ^ 1, 80, 80)
+    users, items = (np.concatenate((getattr(wrong, ids), getattr(right.valid, ids))) for ids in ("users", "items"))
+    pairs = Interactions.of(users, items, 80, 80)
+    pool = CandidatePool(pairs, wrong.contains(pairs), np.zeros(len(pairs), dtype=np.float32))
+    split = Split(wrong, right.valid, right.test)
+    settings = {"start": "proposed", "outer_epochs": 0, "passes": 0, "sharpness": 0.1}
+    found, _ = run(pool, split, 1.0, min_gain=4, **settings)
+    assert found.notes["rule"].endswith("observed -1")
+    assert not found.observed.any()
+    plain, _ = run(pool, split, 1.0, min_gain=1000, **settings)
+    assert plain.notes["rule"] == RULES[0].name
+    assert plain.notes["valid_ndcg@10"] < found.notes["valid_ndcg@10"]
+
+
+def test_gain_is_weighed_against_its_error_over_the_users() -> None:
+    """Differences 0.1, 0.1, 0.1 and 0.3: mean 0.15, standard deviation 0.1, standard error 0.05."""
+    before, after = Look(np.array([0.2, 0.3, 0.4, 0.5])), Look(np.array([0.3, 0.4, 0.5, 0.8]))
+    assert after.ndcg == pytest.approx(0.5)
+    assert after.beats(before, 2.9)
+    assert not after.beats(before, 3.1)
+    assert not before.beats(before, 0)
+    assert not Look(np.array([1.0])).beats(Look(np.array([0.0])), 1)
 
 
 def test_a_wrong_setting_of_the_judge_is_named() -> None:

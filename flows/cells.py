@@ -24,7 +24,7 @@ from flows.states import KEPT, Interrupted, failed
 from tasks.comparison import Cell, Comparison, References
 from tasks.grid import load_split
 from tasks.params import PipelineParams
-from tasks.results_file import Results, Row
+from tasks.results_file import PACKAGES, Results, Row
 from tasks.workspace import Workspace
 
 COMMAND = "python -m flows.compare"
@@ -84,10 +84,14 @@ class Measurer:
         """Keep a row that another process has measured, perhaps on another machine.
 
         Raises:
-            ConfigError: That process runs other code.
+            ConfigError: That process runs other code, or the same with other packages.
         """
         if row["core"] != self.results.core:
             raise ConfigError("it was measured by other code; bring the checkouts of all workers to one commit")
+        if row["packages"] != self.results.packages:
+            raise ConfigError(
+                f"it was measured with other versions of {', '.join(PACKAGES)}; install constraints.txt for all workers"
+            )
         self.results.row(cell.case, lambda: row)
 
     def _load(self, dataset: str, seed: int) -> Split:

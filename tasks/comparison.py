@@ -23,6 +23,7 @@ from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.training import History
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Split
+from tasks.finished import split_identity
 from tasks.results_file import ROOT, Results, Row
 from tasks.timing import peak_rss_mb, reset_peak_rss
 
@@ -205,7 +206,7 @@ class References:
             "seed": seed,
             "trials": trials,
             "settings": dict(settings),
-            "source": {"fingerprint": split.train.fingerprint()},
+            "source": split_identity(split),
         }
         named = (options or RunOptions(seed, "cpu")).named(f"{model} on full data")
 

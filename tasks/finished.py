@@ -21,10 +21,14 @@ class Finished:
 
     Args:
         folder: Where; None where nothing is to be kept.
+
+    Attributes:
+        seconds: That the trainings took which an earlier try had done.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self.seconds = 0.0
         self._used: list[Path] = []
 
     def get(self, identity: Mapping[str, Any], train: Callable[[], Trained]) -> Trained:
@@ -39,6 +43,7 @@ class Finished:
         path = self.folder / PATTERN.replace("*", key_of(identity))
         self._used.append(path)
         if (kept := _read(path)) is not None:
+            self.seconds += kept.tuning_seconds
             return kept
         trained = train()
         write_json(path, asdict(trained))

@@ -1,5 +1,6 @@
 """Stage pretrain: fit the teacher on train, with early stopping or its choice of settings on valid."""
 
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -29,8 +30,11 @@ def pretrain(params: Component, split: Path, out: Path, timing: Path, options: R
     entry = lookup(MODELS, params.name, "teacher.name")
     model = entry.build(entry.configure("teacher.config", params.config))
     train, valid = read_part(split, "train"), read_part(split, "valid")
-    with stage_timing(timing, str(resolve_device(options.device))):
+    with stage_timing(timing, str(resolve_device(options.device))) as measured:
+        started = time.perf_counter()
         history = model.fit(train, RankingTask.valid(train, valid), options.named(f"teacher {params.name}"))
+        # A training that goes on from a checkpoint knows of the seconds before it.
+        measured["earlier_seconds"] = max(0.0, history.seconds - (time.perf_counter() - started))
         with atomic_folder(out) as folder:
             save_model(folder, params.name, model)
             write_csv(folder / "history.csv", pd.DataFrame(history.rows))

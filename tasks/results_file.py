@@ -52,7 +52,7 @@ class Results:
             "versions": versions(),
             "machine": machine(),
         }
-        self._packages = _digest(self._header["versions"])
+        self.packages = _digest(self._header["versions"])
         self._rows: dict[str, Row] = {row["key"]: row for row in self._still_true() if row.get("core") == self.core}
         if self._rows:
             self._header["started"] = _read(path)["started"]
@@ -66,7 +66,7 @@ class Results:
 
     def _still_true(self) -> list[Row]:
         """Rows on disk that were measured with the packages of today; the header knows of the last run's alone."""
-        return [row for row in read_rows(self.path) if row["packages"] == self._packages]
+        return [row for row in read_rows(self.path) if row["packages"] == self.packages]
 
     def row(self, case: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]], anew: bool = False) -> Row:
         """The row of a case: the finished one, or what ``measure`` gives, written before it is returned.
@@ -81,7 +81,7 @@ class Results:
             return found
         key, flat = self.key(case), _flat(case)
         nested = {"nested": _digest({name: value for name, value in case.items() if name not in flat})}
-        stamp = {**nested, "key": key, "core": self.core, "commit": self._header["commit"], "packages": self._packages}
+        stamp = {**nested, "key": key, "core": self.core, "commit": self._header["commit"], "packages": self.packages}
         measured = {**flat, **measure(), **stamp}
         with self._alone():  # what the file holds now, but for what this row replaces
             self._rows[key] = measured
@@ -95,8 +95,9 @@ class Results:
     def finish(self, cases: Iterable[Mapping[str, Any]]) -> list[Row]:
         """Drop rows of cases that are no longer asked for, older ones included, and put the rest in this order."""
         keys = [self.key(case) for case in cases]
-        self._rows = {key: self._rows[key] for key in keys if key in self._rows}
-        with self._alone():
+        with self._alone():  # another part may have measured some of them meanwhile
+            self._rows |= {row["key"]: row for row in self._still_true()}
+            self._rows = {key: self._rows[key] for key in keys if key in self._rows}
             self._write(list(self._rows.values()))
         return list(self._rows.values())
 

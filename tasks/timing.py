@@ -16,7 +16,8 @@ def stage_timing(path: Path, device: str) -> Iterator[dict[str, Any]]:
     """Measure the block and write ``{"stage_seconds", "device", "threads", "peak_rss_mb", …}``; the block may add keys.
 
     Args:
-        path: File to write when the block succeeds.
+        path: File to write when the block succeeds. What is under ``earlier_seconds`` counts, too: work of a try that
+            was cut off and need not be done again.
         device: Device the stage ran on.
     """
     import torch
@@ -25,7 +26,7 @@ def stage_timing(path: Path, device: str) -> Iterator[dict[str, Any]]:
     reset_peak_rss()
     started = time.perf_counter()
     yield timing
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started + timing.pop("earlier_seconds", 0.0)
     write_json(
         path,
         {

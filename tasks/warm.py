@@ -1,5 +1,6 @@
 """Where the condenser goes on from an earlier set: found by its SHA-256, translated to the catalogue of today."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.base import Condenser
 from dconrec_core.condensation.dataset import read_condensed
 from dconrec_core.condensation.synthetic_users import SyntheticUsersConfig
@@ -80,16 +82,23 @@ def warm_condenser(params: CondenseParams, items: pd.DataFrame, root: Path) -> C
     condensed = read_condensed(folder)
     earlier = Earlier.of(condensed, translated(read_table(folder / "items.parquet"), items, "item"), len(items))
     if params.name != "auto":
-        return WarmSyntheticUsers(SyntheticUsersConfig.model_validate(params.config), earlier)
-    chosen = dict(condensed.notes.get("chosen_settings", {}))
+        return WarmSyntheticUsers(_configured("condense.config", params.config), earlier)
+    of_its_own = {name: value for name, value in condensed.config.items() if name in SyntheticUsersConfig.model_fields}
+    chosen = dict(condensed.notes.get("chosen_settings", of_its_own))  # of auto, or of one that was asked for by name
     steps = {"steps": params.config["steps"]} if params.config.get("steps") else {}
     notes = {
         "chosen": "synthetic-users",
         "chosen_settings": chosen,
         "why": f"goes on from the set {params.start[:12]}…, with what was chosen then",
     }
-    search = WarmSyntheticUsers(SyntheticUsersConfig.model_validate({**chosen, **steps}), earlier)
+    search = WarmSyntheticUsers(_configured("condense.start", {**chosen, **steps}), earlier)
     return WarmAuto(search, dict(params.config), notes)
+
+
+def _configured(where: str, settings: Mapping[str, Any]) -> SyntheticUsersConfig:
+    config = CONDENSERS["synthetic-users"].configure(where, settings)
+    assert isinstance(config, SyntheticUsersConfig)
+    return config
 
 
 def translated(then: pd.DataFrame, now: pd.DataFrame, column: str) -> IntArray:

@@ -16,14 +16,16 @@ def measurer(tmp_path, monkeypatch):
 
 
 def test_a_row_of_another_checkout_is_kept_here(measurer):
-    measurer.adopt(CELL, {"core": measurer.results.core, "quality": 0.9})
+    measurer.adopt(CELL, {"core": measurer.results.core, "packages": measurer.results.packages, "quality": 0.9})
     assert measurer.measure(CELL) == (measurer.results.find(CELL.case), True)
     assert measurer.results.find(CELL.case)["quality"] == 0.9
 
 
-def test_a_row_of_other_code_is_refused(measurer):
+def test_a_row_of_other_code_or_of_other_packages_is_refused(measurer):
     with pytest.raises(ConfigError, match="bring the checkouts of all workers to one commit"):
         measurer.adopt(CELL, {"core": "another", "quality": 0.9})
+    with pytest.raises(ConfigError, match=r"other versions of numba, numpy, .* torch; install constraints.txt"):
+        measurer.adopt(CELL, {"core": measurer.results.core, "packages": "another", "quality": 0.9})
     assert measurer.results.find(CELL.case) is None
 
 

@@ -8,6 +8,7 @@ import pytest
 from dconrec_core.errors import DataError
 from dconrec_core.options import RunOptions
 from dconrec_core.splitting import random_split
+from dconrec_core.types import Split
 from flows.env import ROOT
 from flows.params import read_params
 from tasks import comparison
@@ -56,6 +57,15 @@ def test_a_file_of_the_users_own_is_split_without_the_rows_that_validate_sets_as
 def test_full_data_that_find_nothing_are_nothing_to_compare_with():
     with pytest.raises(DataError, match="a test recall@20 of 0: there is nothing to compare with; bring more data"):
         comparison.beside_full({"ndcg@10": 0.1, "recall@20": 0.1}, {"ndcg@10": 0.1, "recall@20": 0.0})
+
+
+def test_full_data_are_measured_again_where_another_part_is_held_out(tmp_path, planted_split):
+    """Valid and test changed places, train is the same: other settings may be chosen, and others are found."""
+    references = References(lambda apart: Results(tmp_path / "full.json", "test", apart))
+    other = Split(planted_split.train, planted_split.test, planted_split.valid)
+    rows = [references.row("planted", 0, split, "bprmf", {"epochs": 3}, 1) for split in (planted_split, other)]
+    assert rows[0]["key"] != rows[1]["key"]
+    assert rows[0]["ndcg@10"] != rows[1]["ndcg@10"]
 
 
 def test_a_cell_beside_a_bprmf_that_finds_nothing_has_no_share_of_it(compare, monkeypatch):

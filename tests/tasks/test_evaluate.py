@@ -451,4 +451,6 @@ def test_a_stage_that_failed_trains_nothing_twice(
     assert len(trained) == len(SETS) * len(EVALUATE.models) * len(EVALUATE.seeds) + n_curve - 2
     assert again.evaluation.read_bytes() == files.evaluation.read_bytes()
     assert again.curves.read_bytes() == files.curves.read_bytes()
+    timing = json.loads(again.timing("evaluate").read_text())
+    assert sum(row["tuning_seconds"] for row in timing["rows"]) <= timing["stage_seconds"]  # those before count, too
     assert not list(options.checkpoints.iterdir())

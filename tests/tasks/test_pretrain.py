@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,10 @@ import pytest
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
+from dconrec_core.models.bprmf import BPRMF as BPRMFModel
 from dconrec_core.models.store import load_model, stored_model_name
 from dconrec_core.options import EpochEvent
+from dconrec_core.training import History
 from dconrec_core.types import Split
 from tasks.params import Component
 from tasks.workspace import Workspace
@@ -60,6 +63,19 @@ def test_time_is_told_in_a_file_of_its_own(files: Workspace) -> None:
     assert timing["stage_seconds"] > 0
     assert timing["device"] == "cpu"
     assert not any("seconds" in content.decode("latin-1") for content in contents(files.teacher).values())
+
+
+def test_time_before_an_interruption_counts(files: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = BPRMFModel.fit
+
+    def goes_on(*arguments: Any, **settings: Any) -> History:
+        history = fit(*arguments, **settings)
+        history.seconds += 1000
+        return history
+
+    monkeypatch.setattr(BPRMFModel, "fit", goes_on)
+    run_pretrain(files, BPRMF)
+    assert 999 < json.loads(files.timing("pretrain").read_text())["stage_seconds"] < 1100
 
 
 def test_listener_hears_who_is_being_trained(files: Workspace) -> None:

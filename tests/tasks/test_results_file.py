@@ -113,6 +113,15 @@ def test_finish_orders_rows_and_drops_what_is_no_longer_asked_for(path):
     assert [row["seed"] for row in results.read_rows(path)] == [2, 0]
 
 
+def test_finish_keeps_what_another_part_has_measured_meanwhile(path):
+    one, other = Results(path, "x"), Results(path, "x")
+    cases = [{**CASE, "seed": seed} for seed in range(2)]
+    one.row(cases[0], lambda: {"ndcg@10": 0.25})
+    other.row(cases[1], lambda: {"ndcg@10": 0.5})
+    assert [row["ndcg@10"] for row in one.finish(cases)] == [0.25, 0.5]
+    assert len(results.read_rows(path)) == 2
+
+
 def test_rows_of_no_case_are_forgotten_and_rows_of_older_code_are_not(path, monkeypatch):
     for trials in (3, 4):
         Results(path, "x").row({**CASE, "trials": trials}, lambda: {"ndcg@10": 0.25})

@@ -13,7 +13,7 @@ from dconrec_core.types import Budget
 from flows.params import read_params
 from tasks.params import CondenseParams, GateParams
 from tasks.rivals import Measured, compare, dealt_anew, judge_rivals, tail
-from tasks.warm import translated, warm_condenser
+from tasks.warm import WarmAuto, translated, warm_condenser
 from tasks.workspace import Workspace
 from tests.tasks.small_stages import OPTIONS, run_augment, run_condense, run_pretrain, write_split_folder
 
@@ -166,3 +166,7 @@ def test_a_warm_search_gives_the_same_set_again_and_names_what_it_lacks(files, t
     )
     assert (again.condenser, again.notes["chosen"]) == ("auto", "synthetic-users")
     CONDENSERS["auto"].configure("condense.config", again.config)
+    default = warm_condenser(auto.model_copy(update={"config": {}}), items, tmp_path)
+    assert isinstance(default, WarmAuto)
+    assert default.notes["chosen_settings"]["steps"] == 30  # those that the earlier set was made with
+    assert default.search.config.steps == 6

@@ -22,7 +22,7 @@ from dconrec_core.condensation.reader import Reader
 from dconrec_core.condensation.synthetic_users import Search, SyntheticUsers, SyntheticUsersConfig, default_batch_size
 from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS, Recommender
-from dconrec_core.models.inductive import reader
+from dconrec_core.models.inductive import over_mentioned_items
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.ranking import BLOCK_CELLS, DotProducts, top_items
 from dconrec_core.types import Budget, CandidatePool, FloatArray, Interactions
@@ -190,7 +190,9 @@ def inductive_epoch(split: str, ratio: float, model: str, over: str, steps: int,
     made = SyntheticUsers(config).condense(_taught_pool(parts.train, config), parts.valid, budget, options).interactions
     task, settings = RankingTask.valid(parts.train, parts.valid, inductive=True), _build(model, {}).search_space()[2]
     for length in (1, epochs):  # the first loads what is compiled
-        trained = reader(_build(model, {**settings, "epochs": length, "patience": epochs}), over == "mentioned")
+        trained = over_mentioned_items(
+            _build(model, {**settings, "epochs": length, "patience": epochs}), over == "mentioned"
+        )
         history = trained.fit(made, task, options)
     return {
         "seconds": history.seconds / epochs,

@@ -7,7 +7,7 @@ from typing import Any
 
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
-from dconrec_core.models.inductive import reader
+from dconrec_core.models.inductive import over_mentioned_items
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.training import History
 from dconrec_core.types import Interactions
@@ -48,6 +48,8 @@ def timed_training(
         if "valid_ndcg@10" in event.metrics:
             looks.append((time.perf_counter() - started, event.metrics["valid_ndcg@10"]))
 
-    recommender = reader(MODELS[model].build(MODELS[model].configure(model, config)), valid.histories is not None)
+    recommender = over_mentioned_items(
+        MODELS[model].build(MODELS[model].configure(model, config)), valid.histories is not None
+    )
     started = time.perf_counter()
     return TimedTraining(recommender.fit(train, valid, replace(options, on_epoch=listen)), looks)

@@ -5,15 +5,13 @@ k-th best product so far (Teflioudi et al., LEMP, SIGMOD 2015). Popular items ar
 done after a few of a hundred blocks.
 """
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from dconrec_core.jit import jit
 from dconrec_core.top_k import insert
 from dconrec_core.types import FloatArray, IntArray, Interactions
-
-_jit = numba.njit(cache=True, nogil=True)
 
 BLOCK = 512  # items whose products are computed at once
 CHUNK = 64  # products that are compared with the bound before any of them is looked at
@@ -60,7 +58,7 @@ class ByLength:
         return ranked
 
 
-@_jit
+@jit
 def _first_unseen(seen_indptr, seen_items, users, rows, n_items, ranked):
     """Rank for each of ``rows``, of whom all products are 0, the unseen items of the lowest ids."""
     for row in rows:
@@ -76,7 +74,7 @@ def _first_unseen(seen_indptr, seen_items, users, rows, n_items, ranked):
                 count += 1
 
 
-@_jit
+@jit
 def _merge(scores, start, ids, place, seen_indptr, seen_items, users, rows, values, ranked, found):
     """Insert a block's unseen items into the best of each row so far; ``scores`` of seen ones become NaN."""
     width, k = scores.shape[1], values.shape[1]

@@ -9,7 +9,7 @@ import numpy as np
 
 from dconrec_core.evaluation import CUTOFFS, RankingTask
 from dconrec_core.models import MODELS, Recommender
-from dconrec_core.models.inductive import reader
+from dconrec_core.models.inductive import over_mentioned_items
 from dconrec_core.options import Device, RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.training import History
@@ -94,7 +94,7 @@ def warm_up(model: str, inductive: bool, device: Device) -> None:
     entry, pairs = MODELS[model], np.arange(12)
     train, valid = (Interactions.of(pairs, (pairs + shift) % 12, 12, 12) for shift in (0, 1))
     one_epoch = {"epochs": 1} if "epochs" in entry.config_class.model_fields else {}
-    recommender = reader(entry.build(entry.configure("warm-up", one_epoch)), inductive)
+    recommender = over_mentioned_items(entry.build(entry.configure("warm-up", one_epoch)), inductive)
     recommender.fit(train, RankingTask.valid(train, valid, inductive), RunOptions(device=device))
 
 
@@ -141,7 +141,7 @@ def fit_best(
     configs = [entry.configure(where, settings) for settings in candidates]
     warm_up(model, inductive, options.device)
     for config in configs:
-        candidate = reader(entry.build(config), inductive)
+        candidate = over_mentioned_items(entry.build(config), inductive)
         history = candidate.fit(train, valid, options)
         seconds += history.seconds
         if same is None and candidate.config.model_dump() == wanted:

@@ -3,18 +3,13 @@
 Randomness is a splitmix64 stream whose state is passed in and out, so that a run can stop and go on exactly.
 """
 
-import numba
 import numpy as np
 
-# Reassociation lets the compiler vectorise sums; NaN and infinity keep their meaning, so a diverged loss is seen.
-FAST = {"contract", "reassoc", "nsz", "arcp"}
-_jit = numba.njit(cache=True, nogil=True)
-_fast_jit = numba.njit(cache=True, nogil=True, fastmath=FAST)
-_inline_jit = numba.njit(cache=True, nogil=True, inline="always")
+from dconrec_core.jit import fast_jit, inline_jit, jit
 
 
-@_inline_jit
-def _next(state):
+@inline_jit
+def next_bits(state):
     """Advance the splitmix64 ``state`` (uint64 ``[1]``) and return 64 random bits."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     z = state[0]
@@ -23,13 +18,13 @@ def _next(state):
     return z ^ (z >> np.uint64(31))
 
 
-@_inline_jit
+@inline_jit
 def _below(state, n):
     """A random integer in [0, n), by multiplication of the upper 32 bits."""
-    return np.int64(((_next(state) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
+    return np.int64(((next_bits(state) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))
 
 
-@_jit
+@jit
 def _find(indices, low, high, item):
     """Where sorted ``indices[low:high]`` holds ``item``; −1 where it does not."""
     while low < high:
@@ -43,7 +38,7 @@ def _find(indices, low, high, item):
     return -1
 
 
-@_jit
+@jit
 def contains(indptr, indices, rows, asked):
     """Which of ``asked`` ``[B, k]`` are in their row of a matrix with sorted ``indices``, bool ``[B, k]``."""
     found = np.zeros(asked.shape, dtype=np.bool_)
@@ -54,7 +49,7 @@ def contains(indptr, indices, rows, asked):
     return found
 
 
-@_inline_jit
+@inline_jit
 def _bit(sketch, user, item):
     """The bit of a pair: its place in ``sketch`` and its mask there."""
     mixed = np.uint64(user) * np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(item) * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -62,7 +57,7 @@ def _bit(sketch, user, item):
     return place >> np.uint64(3), np.uint8(1 << (place & np.uint64(7)))
 
 
-@_jit
+@jit
 def pair_sketch(users, items):
     """A Bloom filter of pairs with one hash, uint8: a clear bit says that a pair is none of them, without a search.
 
@@ -78,7 +73,7 @@ def pair_sketch(users, items):
     return sketch
 
 
-@_jit
+@jit
 def _negative(state, indptr, indices, sketch, user, n_items):
     """A random item the user has not; after 64 misses in a row any item, so that a full row cannot hang."""
     item = _below(state, n_items)
@@ -90,7 +85,7 @@ def _negative(state, indptr, indices, sketch, user, n_items):
     return item
 
 
-@_jit
+@jit
 def shuffle(state, order):
     """Fisher–Yates shuffle of ``order`` in place."""
     for last in range(order.shape[0] - 1, 0, -1):
@@ -98,7 +93,7 @@ def shuffle(state, order):
         order[last], order[other] = order[other], order[last]
 
 
-@_inline_jit
+@inline_jit
 def _bpr_step(p, q, r, sums_p, sums_q, sums_r, u, i, j, learning_rate, decay):
     """One BPR step on the rows of a user, a positive and a negative item; returns margin m before it, and exp(−|m|).
 
@@ -135,7 +130,7 @@ def _bpr_step(p, q, r, sums_p, sums_q, sums_r, u, i, j, learning_rate, decay):
     return margin, less
 
 
-@_fast_jit
+@fast_jit
 def bpr_epoch(
     order, users, items, indptr, sketch, state, user_factors, item_factors, user_sum, item_sum, learning_rate, decay
 ):
@@ -178,7 +173,7 @@ def bpr_epoch(
     return loss / max(count, 1)
 
 
-@_jit
+@jit
 def _masked_negative(state, indptr, indices, sketch, mask, user, n_items):
     """``_negative`` for a user of whose items only those in ``mask`` count."""
     for _ in range(64):
@@ -192,7 +187,7 @@ def _masked_negative(state, indptr, indices, sketch, mask, user, n_items):
     return item
 
 
-@_fast_jit
+@fast_jit
 def masked_bpr_epoch(
     order, users, items, indptr, sketch, mask, seed, user_factors, item_factors, user_sum, item_sum, learning_rate,
     decay,
@@ -233,14 +228,14 @@ def masked_bpr_epoch(
         )  # fmt: skip
 
 
-@_fast_jit
+@fast_jit
 def draw_negatives(batch, users, items, indptr, sketch, state, n_items, negatives):
     """Fill ``negatives`` with one random item the user has not, for each interaction of ``batch``."""
     for row in range(batch.shape[0]):
         negatives[row] = _negative(state, indptr, items, sketch, users[batch[row]], n_items)
 
 
-@_fast_jit
+@fast_jit
 def bpr_gradient(users, positives, negatives, final, base, decay, gradient_final, gradient_base):
     """Closed-form gradient of the mean BPR loss of a batch with respect to propagated and initial embeddings.
 
@@ -279,7 +274,7 @@ def bpr_gradient(users, positives, negatives, final, base, decay, gradient_final
     return loss
 
 
-@_fast_jit
+@fast_jit
 def adam_step(weights, gradient_a, gradient_b, first, second, step, learning_rate):
     """Dense Adam (β = 0.9, 0.999) on the sum of two gradients, in place; ``step`` counts from 1."""
     keep_first, keep_second = np.float32(0.9), np.float32(0.999)
@@ -296,7 +291,7 @@ def adam_step(weights, gradient_a, gradient_b, first, second, step, learning_rat
             )
 
 
-@_inline_jit
+@inline_jit
 def _hash(word):
     """32 random bits of a 32-bit counter: the finaliser "lowbias32" of C. Wellons."""
     word = np.uint32(word ^ (word >> np.uint32(16)))
@@ -306,7 +301,7 @@ def _hash(word):
     return np.uint32(word ^ (word >> np.uint32(16)))
 
 
-@_fast_jit
+@fast_jit
 def perturb(layer, total, size, state):
     """Move every row of ``layer`` by ``size`` in a random direction of its own orthant, and ``total`` with it.
 
@@ -321,7 +316,7 @@ def perturb(layer, total, size, state):
     width = layer.shape[1]
     noise = np.empty(width, dtype=np.float32)
     for row in range(layer.shape[0]):
-        key = np.uint32(_next(state) >> np.uint64(32))
+        key = np.uint32(next_bits(state) >> np.uint64(32))
         squares = np.float32(0)
         for f in range(width):
             word = _hash(np.uint32(key + np.uint32(f) * np.uint32(0x9E3779B9)))
@@ -336,7 +331,7 @@ def perturb(layer, total, size, state):
             total[row, f] += step
 
 
-@_fast_jit
+@fast_jit
 def spmm(indptr, indices, values, dense, product, total):
     """Sparse times dense: ``product = A @ dense`` and ``total += product``.
 
@@ -365,7 +360,7 @@ def spmm(indptr, indices, values, dense, product, total):
             total[row, f] += sums[f]
 
 
-@_jit
+@jit
 def add_rows(indptr, indices, table, sums):
     """Binary sparse times dense: a row of ``sums`` is the sum of the rows of ``table`` that its row of indices names.
 
@@ -390,7 +385,7 @@ def add_rows(indptr, indices, table, sums):
             entry += 1
 
 
-@_jit
+@jit
 def entries_by_item(items, item_ptr):
     """Entries ordered by item, ties as they were, int64 ``[nnz]``: a counting sort. ``item_ptr``: offsets of items."""
     after, ordered = item_ptr[:-1].copy(), np.empty(items.shape[0], dtype=np.int64)
@@ -400,7 +395,7 @@ def entries_by_item(items, item_ptr):
     return ordered
 
 
-@_jit
+@jit
 def gram(indptr, items, users, by_item, item_ptr, product):
     """How many users two items share, XᵀX, into the lower triangle of ``product``; the upper one is left as it is.
 
@@ -427,7 +422,7 @@ def gram(indptr, items, users, by_item, item_ptr, product):
             counts[other] = 0
 
 
-@_jit
+@jit
 def inverse_to_weights(inverse):
     """P in the lower triangle to B = I − P diag(P)⁻¹ in the whole matrix, in place and by tiles that fit the cache."""
     n, tile = inverse.shape[0], 64
@@ -445,7 +440,7 @@ def inverse_to_weights(inverse):
         inverse[row, row] = 0
 
 
-@_fast_jit
+@fast_jit
 def clamped_sum(values, shift):
     """Sum of ``clip(values - shift, 0, 1)``, and how many lie between: minus its slope in ``shift``. One pass."""
     total, inside = 0.0, 0
@@ -456,7 +451,7 @@ def clamped_sum(values, shift):
     return total, inside
 
 
-@_fast_jit
+@fast_jit
 def bpr_losses(users, positives, negatives, user_factors, item_factors, losses):
     """BPR loss of each fixed triplet, into float32 ``losses``; ``negatives`` is ``[n, m]``, the loss their mean."""
     size = user_factors.shape[1]

@@ -3,24 +3,21 @@
 A bound that few items reach comes first, by loops that the compiler vectorises; only those items are put in order.
 """
 
-import numba
 import numpy as np
 
-_jit = numba.njit(cache=True, nogil=True)
-_fast_jit = numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
-_inline_jit = numba.njit(cache=True, nogil=True, inline="always")
+from dconrec_core.jit import fast_jit, inline_jit, jit
 
 INSERTED, SHORT = 256, 64  # so few items, or so short a ranking, are ordered by inserting
 UNRANKED = -32768  # the least key, that of NaN with the sign bit set
 
 
-@_inline_jit
+@inline_jit
 def _n_lanes(n_items, k):
     """How many lanes items are dealt out to: more lanes make a tighter bound, fewer are searched faster."""
     return min(max(256 if n_items < 16384 else 1024, 8 * k), n_items)
 
 
-@_fast_jit
+@fast_jit
 def _reached_by(scores, k, best):
     """A value that at least ``k`` of ``scores`` reach, and not many more; −∞ where that cannot be said.
 
@@ -54,7 +51,7 @@ def _reached_by(scores, k, best):
     return low
 
 
-@_inline_jit
+@inline_jit
 def insert(item, score, ranked, values, filled):
     """Insert an item into the ``filled`` best so far, ties by the lower id; returns how many there are now."""
     k = values.shape[0]
@@ -68,7 +65,7 @@ def insert(item, score, ranked, values, filled):
     return min(filled + 1, k)
 
 
-@_jit
+@jit
 def _order(items, scores, values, ranked):
     """Fill ``ranked`` with the best of ``items`` by ``scores``, ties by the lower id.
 
@@ -86,7 +83,7 @@ def _order(items, scores, values, ranked):
         ranked[place] = items[order[place]]
 
 
-@_jit
+@jit
 def top_k(scores, seen_indptr, seen_items, users, k):
     """The ``k`` best unseen items of each user, ties broken by the lower item id.
 
@@ -119,13 +116,13 @@ def top_k(scores, seen_indptr, seen_items, users, k):
     return ranked
 
 
-@_inline_jit
+@inline_jit
 def _key(bits):
     """Bits of a bfloat16, int16, to an integer of the same order; its own inverse."""
     return bits ^ ((bits >> 15) & 0x7FFF)
 
 
-@_jit
+@jit
 def _keys_reached_by(bits, k, best):
     """The greatest key that the best of at least ``k`` lanes reach; UNRANKED where there is none."""
     lanes = best.shape[0]
@@ -148,7 +145,7 @@ def _keys_reached_by(bits, k, best):
     return low
 
 
-@_fast_jit
+@fast_jit
 def _dot(a, b):
     total = np.float32(0)
     for f in range(a.shape[0]):
@@ -156,7 +153,7 @@ def _dot(a, b):
     return total
 
 
-@_jit
+@jit
 def top_k_of_products(bits, error, user_factors, item_factors, seen_indptr, seen_items, users, k):
     """``top_k`` by the dot products of two tables, found through approximate products of less precision.
 

@@ -55,6 +55,7 @@ class History:
         best_valid: Its validation NDCG@10; NaN without a validation task.
         seconds_to_best: Wall time from the beginning of the fit until that epoch had been validated.
         seconds: Wall time of the whole fit, without the time between an interruption and the next start.
+        last_loss: Mean loss of the last epoch.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -62,6 +63,7 @@ class History:
     best_valid: float = math.nan
     seconds_to_best: float = 0.0
     seconds: float = 0.0
+    last_loss: float = math.nan
 
 
 def run_epochs(
@@ -95,7 +97,7 @@ def run_epochs(
     history, best, clock = History(), None, time.perf_counter
     begun = clock() if begun is None else begun
     checkpoint = Checkpoint.of(options, name, config, trainer.train, valid)
-    first, last_loss = 1, math.nan
+    first = 1
     passes = passes_of(config, len(trainer.train))
     if saved := checkpoint.load():
         trainer.resume(saved.state)
@@ -104,8 +106,8 @@ def run_epochs(
     for number in range(first, config.epochs + 1):
         loss = sum(trainer.epoch() for _ in range(passes)) / passes
         if not math.isfinite(loss):
-            raise TrainingError(_diverged(options.label or name, config, loss, number, last_loss))
-        last_loss = loss
+            raise TrainingError(_diverged(options.label or name, config, loss, number, history.last_loss))
+        history.last_loss = loss
         row: dict[str, float] = {"epoch": number, "loss": loss}
         look = valid is not None and (number % config.eval_every == 0 or number == config.epochs)
         if look and valid is not None:

@@ -1,6 +1,7 @@
 """The types every part of the system hands to the next; each checks itself, so that what exists is valid."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -209,10 +210,13 @@ class Budget:
             raise BudgetError(f"condense.ratio is {ratio}; it must be above 0 and at most 1")
         # The small term undoes binary rounding: 0.29 * 100 is 28.999999999999996.
         n_interactions = int(ratio * len(train) + 1e-9)
+        if not len(train):
+            raise BudgetError("there are no training interactions to take a part of; look at what split.train leaves")
         if n_interactions < 1:
+            smallest = math.ceil(1e9 / len(train)) / 1e9  # rounded up, or it would not do
             raise BudgetError(
                 f"condense.ratio is {ratio}: a budget of 0 of {len(train)} training interactions; "
-                f"the smallest ratio that keeps one is {1 / max(len(train), 1):.6g}"
+                f"the smallest ratio that keeps one is {smallest:.10g}"
             )
         return cls(n_interactions)
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from dconrec_core.kernels import _fast_jit, _jit
+from dconrec_core.jit import fast_jit, jit
 
 
-@_jit
+@jit
 def core_numbers(indptr, items, item_ptr, item_users):
     """Core number of every user and item of a bipartite graph, in one pass (Batagelj & Zaveršnik, arXiv:cs/0310049).
 
@@ -53,7 +53,7 @@ def core_numbers(indptr, items, item_ptr, item_users):
     return degree
 
 
-@_fast_jit
+@fast_jit
 def ranked_above(users, items, negatives, user_factors, item_factors, shares):
     """Share of its fixed ``negatives`` ``[n, m]`` that score at least as high as each interaction, into ``shares``."""
     size, count = user_factors.shape[1], negatives.shape[1]
@@ -70,7 +70,7 @@ def ranked_above(users, items, negatives, user_factors, item_factors, shares):
         shares[row] = above / count
 
 
-@_fast_jit
+@fast_jit
 def _embed(user, low, count, items, user_factors, item_factors, rows, mean):
     """Products of a user's vector with those of its items, into the first ``count`` of ``rows``, and their mean."""
     mean[:] = 0
@@ -81,7 +81,7 @@ def _embed(user, low, count, items, user_factors, item_factors, rows, mean):
             mean[f] += rows[row, f] / np.float32(count)
 
 
-@_fast_jit
+@fast_jit
 def herd(indptr, items, user_factors, item_factors, quota, kept):
     """Per user, choose ``quota[user]`` interactions one after the other, each bringing the mean nearest to the user's.
 
@@ -124,7 +124,7 @@ def herd(indptr, items, user_factors, item_factors, quota, kept):
                 owed[f] -= rows[best, f]
 
 
-@_fast_jit
+@fast_jit
 def farthest_first(indptr, items, user_factors, item_factors, quota, kept):
     """Per user, choose the interaction nearest the mean, then ever the one farthest from all that are chosen.
 
@@ -160,7 +160,7 @@ def farthest_first(indptr, items, user_factors, item_factors, quota, kept):
             centre[:] = rows[chosen]
 
 
-@_fast_jit
+@fast_jit
 def bpr_pulls(users, items, negatives, user_factors, item_factors, pulls, squares):
     """Of each triplet's BPR loss: its slope σ(−margin), into ``pulls``, and its squared gradient, into ``squares``.
 
@@ -179,7 +179,7 @@ def bpr_pulls(users, items, negatives, user_factors, item_factors, pulls, square
         squares[row] = pull * pull * square
 
 
-@_fast_jit
+@fast_jit
 def add_gradients(users, items, negatives, user_factors, item_factors, weights, user_rows, item_rows):
     """Add the triplets' gradients, each times ``−weights / pull``, to ``user_rows`` and ``item_rows``."""
     for row in range(users.shape[0]):
@@ -191,7 +191,7 @@ def add_gradients(users, items, negatives, user_factors, item_factors, weights, 
             item_rows[j, f] -= pushed
 
 
-@_fast_jit
+@fast_jit
 def along_gradients(users, items, negatives, user_factors, item_factors, user_rows, item_rows, products):
     """Inner product of each triplet's gradient, times ``−1 / pull``, with ``user_rows`` and ``item_rows``."""
     for row in range(users.shape[0]):
@@ -203,7 +203,7 @@ def along_gradients(users, items, negatives, user_factors, item_factors, user_ro
         products[row] = product
 
 
-@_fast_jit
+@fast_jit
 def pair_products(users, first, left, right, out):
     """Add Lᵀ R of two sparse tables of items × users with entries at the same places to ``out`` ``[B, B]``."""
     for item in range(first.shape[0] - 1):
@@ -213,7 +213,7 @@ def pair_products(users, first, left, right, out):
                 out[row, users[other]] += value * right[other]
 
 
-@_fast_jit
+@fast_jit
 def sampled_products(rows, columns, users, first, matrix, values, out):
     """Entries of ``matrix`` ``[B, B]`` times a sparse table's transpose at all cells, into ``out`` ``[c]``."""
     for cell in range(rows.shape[0]):
@@ -223,7 +223,7 @@ def sampled_products(rows, columns, users, first, matrix, values, out):
         out[cell] = total
 
 
-@_fast_jit
+@fast_jit
 def add_scaled_rows(to, of, values, table, out):
     """Add ``values`` ``[k]`` times rows ``of`` a table ``[·, B]`` to rows ``to`` of ``out``, one after the other."""
     for entry in range(values.shape[0]):
@@ -232,7 +232,7 @@ def add_scaled_rows(to, of, values, table, out):
             out[target, place] += value * table[source, place]
 
 
-@_fast_jit
+@fast_jit
 def add_sparse_rows(to, of, columns, first, values, out):
     """Add rows ``of`` a sparse table to rows ``to`` of ``out``, one after the other."""
     for place in range(to.shape[0]):
@@ -240,7 +240,7 @@ def add_sparse_rows(to, of, columns, first, values, out):
             out[to[place], columns[entry]] += values[entry]
 
 
-@_fast_jit
+@fast_jit
 def dots(rows, columns, left, right, out):
     """Dot products of a row of ``left`` ``[B, B]`` and one of ``right`` ``[n, B]`` by cell, into ``out`` ``[c]``."""
     for cell in range(rows.shape[0]):

@@ -35,7 +35,7 @@ def build_pool(
 
     Raises:
         ConfigError: ``pseudo_ratio`` or ``min_pseudo`` is negative.
-        TrainingError: A score is NaN or +∞; −∞ keeps an item out, as long as enough others remain.
+        TrainingError: A score is NaN or +∞; −∞ keeps an item out, as long as enough others remain and nobody has it.
     """
     if pseudo_ratio < 0 or min_pseudo < 0:
         raise ConfigError(

@@ -15,7 +15,7 @@ from dconrec_core.condensation.synthetic_users import SyntheticUsers, SyntheticU
 from dconrec_core.errors import BudgetError, DConRecError, TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
-from dconrec_core.models.inductive import reader
+from dconrec_core.models.inductive import over_mentioned_items
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import Config, Entry, name_of
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions
@@ -137,7 +137,7 @@ class Contest:
         condensed = condenser.condense(self.pool, self.valid, self.budget, quiet)
         judge = MODELS[self.config.judge]
         task = RankingTask.valid(self.pool.train, self.valid, condensed.inductive)
-        model = reader(judge.build(judge.config_class()), condensed.inductive)
+        model = over_mentioned_items(judge.build(judge.config_class()), condensed.inductive)
         history = model.fit(condensed.interactions, task, quiet)
         return Judged(proposal, condensed, history.best_valid)
 

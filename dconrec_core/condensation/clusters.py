@@ -5,21 +5,16 @@ import numpy.typing as npt
 from scipy import sparse
 
 from dconrec_core.condensation.histories import Rows
+from dconrec_core.models._algebra import range_basis
 from dconrec_core.types import FloatArray
 
 POWER_STEPS, KMEANS_STEPS = 2, 12
 
 
 def embed(table: sparse.csr_array, rank: int, rng: np.random.Generator) -> FloatArray:
-    """Rows in the space of the leading singular vectors, scaled to length 1: float32 ``[n_rows, ≤ rank]``.
-
-    A randomised SVD (Halko et al., SIAM Review 2011, arXiv:0909.4061).
-    """
+    """Rows in the space of the leading singular vectors, scaled to length 1: float32 ``[n_rows, ≤ rank]``."""
     rank = min(rank, *table.shape)
-    basis = table @ rng.standard_normal((table.shape[1], rank), dtype=np.float32)
-    for _ in range(POWER_STEPS):
-        basis = table @ (table.T @ np.linalg.qr(basis)[0])
-    basis = np.linalg.qr(basis)[0]
+    basis = range_basis(table, rank, POWER_STEPS, rng)
     left, values, _ = np.linalg.svd((table.T @ basis).T, full_matrices=False)
     return _to_length_1((basis @ (left * values)).astype(np.float32))
 

@@ -1,9 +1,10 @@
 """The inner solution of ``synthetic-users``: what a ridge autoencoder of the made-up histories ranks, in closed form.
 
-With C the histories, p and r its item and user degrees, F = D_r^-c C D_{p+ε}^-a and Y = C D_{p+ε}^-b, a real user's
-history x is scored by x Fᵀ (FFᵀ + λI)⁻¹ Y, each item's column divided by (1 − its leverage)^d, which for d = 1 and no
-other exponents is EASE (Steck, WWW 2019, arXiv:1905.03375). Nothing larger than users × items of the *set* is held, and
-a, b, c, d, ε, λ are learned with C. It is the model ``ridge`` of the registry, made differentiable.
+With C the histories, p and r its item and user degrees, F = D_{r+1}^-c C D_{p+ε}^-a and Y = C D_{p+ε}^-b, a real
+user's history x is scored by x Fᵀ (FFᵀ + λI)⁻¹ Y, each item's column divided by (1 − its leverage)^d, which for d = 1
+and no other exponents ranks unseen items as EASE does (Steck, WWW 2019, arXiv:1905.03375). Nothing larger than users ×
+items of the *set* is held, and a, b, c, d, ε, λ are learned with C. It is the model ``ridge`` of the registry made
+differentiable, but that 1 − leverage is kept further from 0.
 """
 
 import math

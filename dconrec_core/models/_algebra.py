@@ -8,7 +8,6 @@ import torch
 from scipy import sparse
 from scipy.linalg import lapack
 
-from dconrec_core.errors import TrainingError
 from dconrec_core.kernels import add_rows
 from dconrec_core.types import FloatArray
 
@@ -58,6 +57,17 @@ def inner_products(left: sparse.csr_array, right: sparse.csr_array) -> npt.NDArr
     return result
 
 
+def range_basis(matrix: sparse.csr_array, width: int, steps: int, rng: np.random.Generator) -> FloatArray:
+    """An orthonormal basis of most of the range of a matrix, float32 ``[n_rows, width]``.
+
+    By power steps from Gaussian columns (Halko et al., SIAM Review 2011, arXiv:0909.4061, algorithm 4.4).
+    """
+    basis = matrix @ rng.standard_normal((matrix.shape[1], width), dtype=np.float32)
+    for _ in range(steps):
+        basis = matrix @ (matrix.T @ np.linalg.qr(basis)[0])
+    return np.asarray(np.linalg.qr(basis)[0])
+
+
 def times(dense: FloatArray, matrix: sparse.csr_array) -> FloatArray:
     """Their product, by rows; SciPy's own is by columns."""
     return np.ascontiguousarray(dense @ matrix)
@@ -72,7 +82,7 @@ def ridge_inverse(gram: Matrix, penalty: float, device: torch.device) -> Matrix:
         device: Where to invert.
 
     Raises:
-        TrainingError: λ is lost in rounding.
+        LinAlgError: λ is lost in rounding.
     """
     if not len(gram):
         return gram
@@ -80,11 +90,11 @@ def ridge_inverse(gram: Matrix, penalty: float, device: torch.device) -> Matrix:
     least = len(gram) * np.finfo(np.float64).eps * gram.diagonal().max()  # what rounding may leave of a pivot that is 0
     if device.type != "cpu":
         factors, failed = torch.linalg.cholesky_ex(torch.from_numpy(gram).to(device))
-        check_penalty(penalty, bool(failed) or float(factors.diagonal().min()) ** 2 <= least)
+        check_inverted(bool(failed) or float(factors.diagonal().min()) ** 2 <= least)
         return np.asarray(torch.cholesky_inverse(factors).cpu().numpy())
     # LAPACK works in place and by columns: the lower triangle of our rows is its upper one.
     factor, broke_at = lapack.dpotrf(gram.T, lower=0, overwrite_a=1, clean=0)
-    check_penalty(penalty, bool(broke_at) or float(factor.diagonal().min()) ** 2 <= least)
+    check_inverted(bool(broke_at) or float(factor.diagonal().min()) ** 2 <= least)
     inverse: Matrix = lapack.dpotri(factor, lower=0, overwrite_c=1)[0].T
     for row in range(len(inverse)):
         inverse[row, row + 1 :] = inverse[row + 1 :, row]
@@ -108,7 +118,7 @@ def leverages(rows: sparse.csr_array, inverse: Matrix) -> Matrix:
     return leverage
 
 
-def check_penalty(penalty: float, failed: bool) -> None:
-    """Say that a factorisation failed for want of a penalty."""
+def check_inverted(failed: bool) -> None:
+    """Say that a factorisation failed."""
     if failed:
-        raise TrainingError(f"regularization {penalty} is too small to invert the Gram matrix; raise it")
+        raise np.linalg.LinAlgError("the Gram matrix is not positive definite in floating point")

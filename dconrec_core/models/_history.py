@@ -41,15 +41,15 @@ class HistoryModel(ABC, Generic[Solution]):
     @property
     def score(self) -> ScoreFunction:
         """See ``Scorer.score``."""
-        solution, history = self.fitted("score")
+        solution, history = self._fitted("score")
         return own_scores(history, partial(self.scores_of, solution))
 
     def fold_in(self, histories: Interactions) -> ScoreFunction:
         """See ``Scorer.fold_in``."""
-        solution, history = self.fitted("fold users in")
+        solution, history = self._fitted("fold users in")
         return fold_in(histories, item_degree_of(history), partial(self.scores_of, solution))
 
-    def fitted(self, what: str) -> tuple[Solution, sparse.csr_array]:
+    def _fitted(self, what: str) -> tuple[Solution, sparse.csr_array]:
         """What was learned, and the training set.
 
         Raises:

@@ -18,6 +18,7 @@ from scipy import sparse
 
 from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
+from dconrec_core.errors import TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models._algebra import inner_products, sums_of_rows, times, with_history
 from dconrec_core.models._history import HistoryModel, history_of, history_state
@@ -146,7 +147,13 @@ class LinearAutoencoder(HistoryModel[Solution]):
         penalties = self.config.regularization if valid is not None else self.config.regularization[:1]
         best: Solution | None = None
         for number, penalty in enumerate(penalties, start=1):
-            self.solution = solve(penalty * unit, number == len(penalties))
+            try:
+                self.solution = solve(penalty * unit, number == len(penalties))
+            except np.linalg.LinAlgError as error:
+                relative = ", relative to the data," if self.config.relative else ""
+                raise TrainingError(
+                    f"regularization {penalty}{relative} is too small to invert the Gram matrix; raise it"
+                ) from error
             row = {"epoch": float(number), "regularization": penalty}
             if valid is not None:
                 row[f"valid_{CRITERION}"] = valid.measure(valid.score_of(self), (10,))[CRITERION]
@@ -165,7 +172,7 @@ class LinearAutoencoder(HistoryModel[Solution]):
 
     def state(self) -> State:
         """What was solved for, and the users' histories."""
-        solution, history = self.fitted("be saved")
+        solution, history = self._fitted("be saved")
         return {**solution.state(), "n_items": np.array([history.shape[1]]), **history_state(history)}
 
     def load_state(self, state: State) -> None:

@@ -5,13 +5,14 @@ One thread each.
 
 import numpy as np
 
-from dconrec_core.kernels import _fast_jit, _jit, _next
+from dconrec_core.jit import fast_jit, jit
+from dconrec_core.kernels import next_bits
 
 SLOPE = np.float32(0.2)  # of the leaky ReLU, as in the authors' code
 TINY = np.float32(1e-12)  # least length that a row is divided by
 
 
-@_jit
+@jit
 def rings(indptr, indices, seeds, place, nodes, counts):
     """Number the nodes that propagation ends at the seeds from: the seeds, their neighbours, and so on outwards.
 
@@ -44,7 +45,7 @@ def rings(indptr, indices, seeds, place, nodes, counts):
         counts[layer] = count
 
 
-@_jit
+@jit
 def local_rows(indptr, indices, values, rows, place, local_indices, local_values):
     """Copy some rows of a graph, their columns numbered by ``place``."""
     at = 0
@@ -55,7 +56,7 @@ def local_rows(indptr, indices, values, rows, place, local_indices, local_values
             at += 1
 
 
-@_fast_jit
+@fast_jit
 def spread(indptr, indices, values, dense, total):
     """Transposed sparse times dense: ``total += A.T @ dense``."""
     for row in range(indptr.shape[0] - 1):
@@ -65,17 +66,17 @@ def spread(indptr, indices, values, dense, total):
                 total[column, f] += value * dense[row, f]
 
 
-@_jit
+@jit
 def draw_kept(state, dropout, kept):
     """Fill ``kept``, bool ``[n, d]``, with True by 1 − ``dropout``, to a 65536th; four numbers a draw."""
     flat = kept.ravel()
     least, bits = np.uint64(round(dropout * 65536)), np.uint64(0)
     for place in range(flat.shape[0]):
-        bits = _next(state) if place % 4 == 0 else bits >> np.uint64(16)
+        bits = next_bits(state) if place % 4 == 0 else bits >> np.uint64(16)
         flat[place] = (bits & np.uint64(0xFFFF)) >= least
 
 
-@_fast_jit
+@fast_jit
 def activate(layer, bias, kept, scale, inverse, final, column):
     """Bias, leaky ReLU and dropout in place, and the rows scaled to length 1 beside the other layers'.
 
@@ -103,7 +104,7 @@ def activate(layer, bias, kept, scale, inverse, final, column):
                 final[row, column + f] = layer[row, f] * inverse[row]
 
 
-@_fast_jit
+@fast_jit
 def activate_back(layer, kept, scale, inverse, final, column, by_final, by_layer, by_bias):
     """The derivative of ``activate``: from that of ``final`` and of its result to that of what it was given.
 
@@ -136,7 +137,7 @@ def activate_back(layer, kept, scale, inverse, final, column, by_final, by_layer
             by_bias[f] += value
 
 
-@_fast_jit
+@fast_jit
 def interact_back(current, product, by_total, by_interaction):
     """From the gradients of (A + I)E and of AE ⊙ E to that of AE, and that of E without what comes through AE.
 

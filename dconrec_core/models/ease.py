@@ -14,7 +14,7 @@ from dconrec_core.kernels import entries_by_item, inverse_to_weights
 from dconrec_core.kernels import gram as compiled_gram
 from dconrec_core.models._algebra import (
     Matrix,
-    check_penalty,
+    check_inverted,
     inner_products,
     leverages,
     ridge_inverse,
@@ -63,8 +63,9 @@ class EASE(LinearAutoencoder):
         """
         rows = with_history(train.csr())
         weight, by_score = self._weights(train.item_degree)
-        over_users = 2 * rows.shape[0] < train.n_items
-        size, most, what = (rows.shape[0], MOST_USERS, "users") if over_users else (train.n_items, MOST_ITEMS, "items")
+        n_users, n_items = rows.shape[0], train.n_items
+        over_users = 2 * n_users < n_items or (n_users <= MOST_USERS and n_items > MOST_ITEMS)
+        size, most, what = (n_users, MOST_USERS, "users") if over_users else (n_items, MOST_ITEMS, "items")
         if size > most:
             raise TrainingError(
                 f"ease inverts a matrix over {size} {what}, at most {most}; choose graph-filter, which inverts none, "
@@ -132,11 +133,11 @@ def ease_by_users(
         by_score: What each item's scores are multiplied by, ``[n_items]``.
 
     Raises:
-        TrainingError: λ is lost in rounding.
+        LinAlgError: λ is lost in rounding.
     """
     inverse = ridge_inverse(gram, penalty, device)
     leverage = leverages(rows, inverse)
-    check_penalty(penalty, bool((leverage >= 1).any()))
+    check_inverted(bool((leverage >= 1).any()))
     return _user_space(rows, inverse.astype(np.float32), leverage, by_score)
 
 
@@ -176,26 +177,26 @@ def ease_weights(gram: FloatArray, penalty: float, device: torch.device) -> Floa
         float32 ``[n_items, n_items]``.
 
     Raises:
-        TrainingError: The matrix is not positive definite in double precision, for a penalty next to 0.
+        LinAlgError: The matrix is not positive definite in double precision, for a penalty next to 0.
     """
     exact = bool(gram.trace(dtype=np.float64) > penalty * SAFE_CONDITION)
     kind, work = ("d", gram.astype(np.float64)) if exact else ("s", gram)
     work.flat[:: len(work) + 1] += penalty
     if device.type != "cpu":
-        return invert_on_device(torch.from_numpy(work).to(device), penalty)
+        return invert_on_device(torch.from_numpy(work).to(device))
     # LAPACK works in place and by columns: the lower triangle of our rows is its upper one.
     factor, broke_at = getattr(lapack, f"{kind}potrf")(work.T, lower=0, overwrite_a=1, clean=0)
-    check_penalty(penalty, bool(broke_at))
+    check_inverted(bool(broke_at))
     inverse, _ = getattr(lapack, f"{kind}potri")(factor, lower=0, overwrite_c=1)
     weights = inverse.T
     inverse_to_weights(weights)
     return np.asarray(weights, dtype=np.float32)
 
 
-def invert_on_device(lower: torch.Tensor, penalty: float) -> FloatArray:
+def invert_on_device(lower: torch.Tensor) -> FloatArray:
     """``ease_weights`` by torch, from the lower triangle of XᵀX + λI."""
     factors, failed = torch.linalg.cholesky_ex(lower)
-    check_penalty(penalty, bool(failed))
+    check_inverted(bool(failed))
     inverse = torch.cholesky_inverse(factors)
     weights = inverse / -inverse.diagonal()
     return np.asarray(weights.fill_diagonal_(0).float().cpu().numpy())

@@ -18,7 +18,7 @@ from scipy import sparse
 from dconrec_core.checkpoint import Arrays
 from dconrec_core.device import resolve_device
 from dconrec_core.evaluation import RankingTask
-from dconrec_core.models._algebra import scaled
+from dconrec_core.models._algebra import range_basis, scaled
 from dconrec_core.models._history import HistoryModel, history_of, history_state, item_degree_of
 from dconrec_core.models.base import State
 from dconrec_core.options import EpochEvent, RunOptions
@@ -137,7 +137,7 @@ class GraphFilter(HistoryModel[Filter]):
 
     def state(self) -> Arrays:
         """The training set, from which the graph follows, the singular vectors and the chosen numbers."""
-        solution, history = self.fitted("be saved")
+        solution, history = self._fitted("be saved")
         numbers = np.array([solution.input_exponent, solution.output_exponent, solution.ideal_weight])
         return {"vectors": solution.vectors, "numbers": numbers, **history_state(history)}
 
@@ -161,16 +161,9 @@ def normalised(rows: sparse.csr_array) -> sparse.csr_array:
 
 
 def singular_vectors(matrix: sparse.csr_array, rank: int, rng: np.random.Generator) -> FloatArray:
-    """The leading right singular vectors, float32 ``[n_columns, ≤ rank]``.
-
-    A randomised SVD (Halko et al., SIAM Review 2011, arXiv:0909.4061).
-    """
+    """The leading right singular vectors by a randomised SVD, float32 ``[n_columns, ≤ rank]``."""
     rank = min(rank, *matrix.shape)
-    width = min(rank + OVERSAMPLING, *matrix.shape)
-    basis = matrix @ rng.standard_normal((matrix.shape[1], width), dtype=np.float32)
-    for _ in range(POWER_STEPS):
-        basis = matrix @ (matrix.T @ np.linalg.qr(basis)[0])
-    basis = np.linalg.qr(basis)[0]
+    basis = range_basis(matrix, min(rank + OVERSAMPLING, *matrix.shape), POWER_STEPS, rng)
     return np.ascontiguousarray(np.linalg.svd(matrix.T @ basis, full_matrices=False)[0][:, :rank], dtype=np.float32)
 
 

@@ -85,6 +85,6 @@ class Inductive:
         return self.items
 
 
-def reader(model: Recommender, inductive: bool) -> Recommender:
+def over_mentioned_items(model: Recommender, inductive: bool) -> Recommender:
     """``model``, or where its training set has users of its own, ``Inductive`` of it."""
     return Inductive(model) if inductive else model

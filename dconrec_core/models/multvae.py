@@ -131,7 +131,7 @@ class Autoencoder(TorchTraining):
 
 
 def initial_weights(n_items: int, config: MultVAEConfig, rng: np.random.Generator) -> Arrays:
-    """Glorot's start; biases are 0, so that a user without history scores every item by its bias alone."""
+    """Glorot's start, biases at 0."""
     hidden, latent = config.hidden_size, config.latent_size
     shapes = {
         "encode": (n_items, hidden), "infer": (hidden, 2 * latent), "decode": (latent, hidden),
@@ -198,7 +198,7 @@ class MultVAE(HistoryModel[Network]):
 
     def state(self) -> State:
         """The weights and the users' histories."""
-        network, history = self.fitted("be saved")
+        network, history = self._fitted("be saved")
         return {name: value.numpy() for name, value in network.items()} | history_state(history)
 
     def load_state(self, state: State) -> None:

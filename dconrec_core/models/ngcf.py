@@ -32,8 +32,8 @@ class NGCFConfig(EmbeddingConfig):
     """Standard deviation of the users' initial embeddings: small beside the layers, whose rows have length 1."""
     item_init_scale: float = Field(0.02, gt=0)
     batch_size: int | None = Field(None, ge=1)
-    """Triplets a step, each of which propagates over the whole graph; by default an eightieth of an epoch, at least
-    2048: larger steps overfit before they have learned as much."""
+    """Triplets a step; by default an eightieth of an epoch, at least 2048: larger steps overfit before they have
+    learned as much. On CUDA, or where a batch touches half of the nodes, a step propagates over the whole graph."""
 
 
 class Propagation(TorchGraphTraining):

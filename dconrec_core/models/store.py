@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from dconrec_core.atomic import atomic_file, write_json
 from dconrec_core.errors import DataError
 from dconrec_core.models import MODELS, Recommender
-from dconrec_core.models.inductive import MENTIONED, reader
+from dconrec_core.models.inductive import MENTIONED, over_mentioned_items
 from dconrec_core.registry import lookup
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
@@ -45,7 +45,7 @@ def load_model(folder: Path) -> Recommender:
     model = entry.build(entry.configure(f"{path}: config", description["config"]))
     try:
         weights = load_file(folder / WEIGHTS)
-        model = reader(model, inductive=MENTIONED in weights)
+        model = over_mentioned_items(model, inductive=MENTIONED in weights)
         model.load_state(weights)
     except FileNotFoundError:
         raise DataError(f"{folder / WEIGHTS} does not exist; run the pretrain stage") from None

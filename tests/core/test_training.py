@@ -150,6 +150,19 @@ def test_loss_that_never_was_finite_says_so() -> None:
         follow(iter([math.nan]), {}, epochs=10)
 
 
+def test_loss_before_an_interruption_was_finite(tmp_path: Path) -> None:
+    options = RunOptions(0, "cpu", label="mine", checkpoints=tmp_path, checkpoint_seconds=0)
+
+    def die(event: EpochEvent, /) -> None:
+        if event.epoch == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_epochs("counting", Steps(), Counting(constant(), {}), VALID, replace(options, on_epoch=die))
+    with pytest.raises(TrainingError, match=r"nan in epoch 3 \(learning_rate 0.1; last finite loss 0.5\)"):
+        run_epochs("counting", Steps(), Counting(iter([math.nan]), {}), VALID, options)
+
+
 def test_listener_hears_every_epoch() -> None:
     heard: list[EpochEvent] = []
     options = RunOptions(label="x", on_epoch=heard.append)

@@ -1,5 +1,7 @@
 """The types check themselves: what exists is valid."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -107,6 +109,16 @@ def test_ratio_that_leaves_nothing_names_the_smallest_that_does_not() -> None:
         Budget.from_ratio(0.005, train())
     with pytest.raises(BudgetError, match="must be at least 1"):
         Budget(0)
+    with pytest.raises(BudgetError, match=r"no training interactions .* split\.train"):
+        Budget.from_ratio(0.5, Interactions.of([], [], 3, 3))
+
+
+@given(n=st.integers(2, 100_000_000))
+def test_ratio_that_the_message_names_does(n: int) -> None:
+    some = cast(Interactions, range(n))  # all that is asked of them is how many they are
+    with pytest.raises(BudgetError) as told:
+        Budget.from_ratio(0.5 / n, some)
+    assert Budget.from_ratio(float(str(told.value).rsplit(" ", 1)[1]), some).n_interactions >= 1
 
 
 def condensed(n: int, budget: int, **changes: object) -> CondensedDataset:

@@ -166,6 +166,15 @@ def test_titles_in_a_file_of_their_own(tmp_path: Path):
         load(written(tmp_path, "user_id,item_id\n1,70\n"), **settings)
 
 
+def test_a_title_by_an_id_that_is_no_number_spoils_no_other(tmp_path: Path):
+    titles = written(tmp_path, "id\tname\n7\tSeven\nx7\tStray\n", "titles.tsv")
+    table = load(
+        written(tmp_path, "user_id,item_id\n1,7\n2,8\n"), titles={"path": titles, "item": "id", "title": "name"}
+    )
+    assert table.items is not None
+    assert table.items.to_dict("list") == {"item_id": [7], "title": ["Seven"]}
+
+
 def test_a_split_of_ones_own(tmp_path: Path):
     path = written(tmp_path, "user_id,item_id,fold\n1,2,train\n1,3,test\n2,2,\n")
     parts = load(path, part="fold").frame["part"]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from dconrec_core.errors import TrainingError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import perturb
 from dconrec_core.models._factors import Triplets
@@ -176,7 +175,7 @@ def test_ease_on_a_device_is_ease(planted_split: Split) -> None:
     gram = lower_gram(planted_split.train)
     ours = ease_weights(gram.copy(), 10.0, CPU)
     whole = gram + 10 * np.eye(len(gram), dtype=np.float32)
-    theirs = invert_on_device(torch.from_numpy(whole), 10.0)
+    theirs = invert_on_device(torch.from_numpy(whole))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
@@ -186,9 +185,9 @@ def test_ease_adds_a_penalty_that_single_precision_would_lose() -> None:
     np.testing.assert_allclose(ease_weights(gram, 0.25, CPU), [[0, 1], [1, 0]], atol=1e-6)
 
 
-def test_ease_on_a_device_names_a_penalty_that_is_too_small() -> None:
-    with pytest.raises(TrainingError, match=r"regularization 1e-30 is too small"):
-        invert_on_device(torch.ones(2, 2, dtype=torch.float64), 1e-30)
+def test_ease_on_a_device_says_that_a_penalty_is_too_small() -> None:
+    with pytest.raises(np.linalg.LinAlgError):
+        invert_on_device(torch.ones(2, 2, dtype=torch.float64))
 
 
 def test_gram_counts_the_users_that_two_items_share() -> None:

@@ -1,6 +1,8 @@
 """Folding into embeddings against dense algebra, the choice of its penalty, and every engine's way to it."""
 
+import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +103,24 @@ def test_without_a_choice_or_valid_the_first_penalty_is_taken_unseen(planted_spl
     first = FoldIn.of(FoldInConfig(fold_in_penalty=PENALTIES), train)
     assert first.tuned(PENALTIES, items, None) == (first, None)
     assert first.tuned(PENALTIES[:1], items, valid) == (first, None)
+
+
+def test_time_to_the_best_holds_the_choice_that_its_quality_comes_from(
+    planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.5)
+        return tuned(*arguments)
+
+    tuned = FoldIn.tuned
+    monkeypatch.setattr(FoldIn, "tuned", slow)
+    model = BPRMF(BPRMFConfig(embedding_size=8, epochs=1, fold_in_penalty=PENALTIES))
+    folded = RankingTask.valid(planted_split.train, planted_split.valid, inductive=True)
+    history = model.fit(made_up_users(), folded, RunOptions(device="cpu"))
+    assert 0.5 < history.seconds_to_best <= history.seconds
+    by_id = RankingTask.valid(planted_split.train, planted_split.valid)  # ranks by what was trained: nothing to choose
+    history = model.fit(planted_split.train, by_id, RunOptions(device="cpu"))
+    assert history.seconds_to_best < 0.5 < history.seconds
 
 
 def test_fit_tells_of_the_quality_with_the_kept_penalty_and_saves_it(planted_split: Split) -> None:

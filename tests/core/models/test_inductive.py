@@ -11,7 +11,7 @@ from dconrec_core.comparison import fit_best
 from dconrec_core.errors import DataError, NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
-from dconrec_core.models.inductive import Inductive, reader
+from dconrec_core.models.inductive import Inductive, over_mentioned_items
 from dconrec_core.models.store import load_model, save_model
 from dconrec_core.options import RunOptions
 from dconrec_core.ranking import top_items
@@ -61,7 +61,7 @@ def test_models_of_embeddings_may_have_the_whole_catalogue(name: str, planted_sp
     """Then it is the model itself, and what a user has of the items that the set does not mention counts."""
     settings = {**QUICK.get(name, {}), "whole_catalogue": True}
     bare, model = (MODELS[name].build(MODELS[name].configure(name, settings)) for _ in range(2))
-    model = reader(model, inductive=True)
+    model = over_mentioned_items(model, inductive=True)
     for each in (bare, model):
         each.fit(few_items(), None, CPU)
     scores = model.fold_in(planted_split.train)(EVERYONE)
@@ -136,8 +136,8 @@ def test_unfitted_model_says_so(planted_split: Split) -> None:
 
 def test_only_sets_with_users_of_their_own_are_read_so() -> None:
     model = unfitted("ease")
-    assert reader(model, inductive=False) is model
-    assert isinstance(reader(model, inductive=True), Inductive)
+    assert over_mentioned_items(model, inductive=False) is model
+    assert isinstance(over_mentioned_items(model, inductive=True), Inductive)
 
 
 @given(st.data())

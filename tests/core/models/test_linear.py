@@ -173,6 +173,8 @@ def test_ease_refuses_what_it_could_not_invert(monkeypatch: pytest.MonkeyPatch) 
         EASE(EASEConfig()).fit(drawn(31, 41, 0.3), None, OPTIONS)
     with pytest.raises(TrainingError, match="ease inverts a matrix over 19 users, at most 18; choose graph-filter"):
         EASE(EASEConfig()).fit(drawn(20, 50, 0.3), None, OPTIONS)
+    monkeypatch.setattr("dconrec_core.models.ease.MOST_USERS", 24)
+    EASE(EASEConfig()).fit(drawn(25, 41, 0.3), None, OPTIONS)  # over the users, though the items would be quicker
 
 
 @pytest.mark.parametrize("limits", [{"DENSE_CELLS": 0}, {"DENSE_CELLS": 60 * 14}, {"SPARSE_PRODUCT_COST": 0}])

@@ -85,13 +85,8 @@ class RankingTask:
         """Whether a model of ``train`` can do this task.
 
         Raises:
-            DataError: It has other items, or other users and the task looks them up by id; or nobody has anything to
-                find, so that every model would be as good as any other.
+            DataError: It has other items, or other users and the task looks them up by id.
         """
-        if not len(self.users):
-            raise DataError(
-                "nobody has anything to find in the held-out part; raise split.valid, or train without one (valid=None)"
-            )
         if train.n_items != self.seen.n_items:
             raise DataError(
                 f"the training set has {train.n_items} items, the ranking task {self.seen.n_items}; "

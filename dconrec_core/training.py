@@ -83,7 +83,7 @@ def run_epochs(
         name: The model's name in ``MODELS``.
         config: Its settings.
         trainer: What is trained.
-        valid: The validation task; without one the last epoch is kept.
+        valid: The validation task; without one, or where nobody has anything to find, the last epoch is kept.
         options: Label and listener of the progress, folder of checkpoints.
         begun: When the fit began, by ``time.perf_counter``: making the trainer (graph, spectral start) is a part of its
             seconds. Now by default.
@@ -94,6 +94,8 @@ def run_epochs(
     """
     if valid is not None:
         valid.check(trainer.train)
+        if not len(valid.users):  # every look would be as good as the first
+            valid = None
     history, best, clock = History(), None, time.perf_counter
     begun = clock() if begun is None else begun
     checkpoint = Checkpoint.of(options, name, config, trainer.train, valid)

@@ -334,7 +334,7 @@ class SyntheticUsers:
             losses.append(search.step(number, lesson))
             if number % every == 0 or number == config.steps:
                 look = self._look(search, before + number, exam)
-                if best is None or look.quality > best.quality:
+                if best is None or look.quality > best.quality or not len(exam.users):  # nothing says which is better
                     best = look
                 metrics = {"loss": float(np.mean(losses)), "valid_ndcg@10": look.quality}
                 options.on_epoch(EpochEvent(options.label, before + number, total, metrics))

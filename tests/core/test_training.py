@@ -125,6 +125,13 @@ def test_last_epoch_is_looked_at_even_off_the_beat() -> None:
     assert history.best_epoch == left == 7
 
 
+def test_where_nobody_has_anything_to_find_the_last_epoch_is_kept() -> None:
+    nothing = RankingTask(ONE, Interactions.of([], [], 1, 3))
+    trainer = Counting(constant(), {})
+    history = run_epochs("counting", Steps(epochs=40, patience=5), trainer, nothing, RunOptions())
+    assert (history.best_epoch, trainer.number) == (40, 40)
+
+
 def test_without_valid_the_last_epoch_is_kept() -> None:
     history, left = follow(constant(), {}, valid=False, epochs=3)
     assert history.best_epoch == left == 3

@@ -22,12 +22,12 @@ from dconrec_core.errors import ConfigError
 from flows.failure import USER_ERRORS, one_line
 from flows.hooks import remember_failure
 from flows.states import STOPPED
-from tasks.versioning import Versions
+from tasks.versioning import BusyError, Versions
 
 STAGE = "ingest"
 Startable = Literal["nightly", "compare"]
 UNCHANGED, UNSETTLED, STARTED = "Unchanged", "Unsettled", "Started"
-"""States of a look: nothing new; files are still being written; a run was asked for."""
+"""States of a look: nothing new; files are still being written, or DVC is busy; a run was asked for."""
 
 
 @flow(
@@ -48,11 +48,13 @@ def watch(
         rest_seconds: For how long no file may have changed: a copy that is not finished is no data.
     """
     try:
+        if (age := seconds_at_rest(INPUT)) < rest_seconds:  # before DVC reads all of them, with its lock held
+            return Completed(name=UNSETTLED, message=f"{INPUT} changed {age:.0f} s ago; the next look decides")
         if not is_new():
             return Completed(name=UNCHANGED, message=f"{INPUT} is as it was ingested")
-        if (age := seconds_at_rest(INPUT)) < rest_seconds:
-            return Completed(name=UNSETTLED, message=f"{INPUT} changed {age:.0f} s ago; the next look decides")
         message = ask_for(start, fingerprint(INPUT))
+    except BusyError as error:
+        return Completed(name=UNSETTLED, message=f"{one_line(error)}; the next look decides")
     except USER_ERRORS as error:
         return Failed(name=STOPPED, message=one_line(error))
     get_run_logger().info(message)
@@ -61,7 +63,7 @@ def watch(
 
 def is_new() -> bool:
     """Whether DVC finds other files in ``data/input`` than the last ingest read; a first ingest is not waited for."""
-    with Versions(Path()) as versions:
+    with Versions(Path(), wait=False) as versions:
         return any(reason.startswith(f"{INPUT} ") for reason in versions.reasons(STAGE))
 
 

@@ -190,14 +190,17 @@ def test_a_change_of_the_data_asks_for_one_run(client, deployed):
 
 def test_a_look_waits_until_the_files_are_at_rest(prefect_server, monkeypatch, tmp_path):
     from flows import watch
+    from tasks.versioning import BusyError
 
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "data/input/ratings.csv"
     file.parent.mkdir(parents=True)
     file.write_text("1")
-    monkeypatch.setattr(watch, "is_new", lambda: True)
+    asked = []
+    monkeypatch.setattr(watch, "is_new", lambda: asked.append("DVC") or True)
     monkeypatch.setattr(watch, "ask_for", lambda start, change: f"{start} for {change}")
     assert watch.watch(return_state=True).name == "Unsettled"
+    assert asked == []  # it would hold its lock while it reads what is being copied
     for path in (file, file.parent):
         os.utime(path, (1e9, 1e9))
     before = watch.fingerprint(Path("data/input"))
@@ -205,6 +208,9 @@ def test_a_look_waits_until_the_files_are_at_rest(prefect_server, monkeypatch, t
     assert (state.name, state.message) == ("Started", f"nightly for {before}")
     file.write_text("2")
     assert watch.fingerprint(Path("data/input")) != before
+    monkeypatch.setattr(watch, "is_new", lambda: (_ for _ in ()).throw(BusyError("DVC is busy")))
+    state = watch.watch(rest_seconds=0, return_state=True)
+    assert (state.name, state.message) == ("Unsettled", "DVC is busy; the next look decides")
 
 
 def test_a_file_that_comes_back_with_its_old_time_is_another_change(tmp_path):

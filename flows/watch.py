@@ -5,7 +5,10 @@ touched is no reason. Which change a run is for is its idempotency key: Prefect 
 """
 
 import hashlib
+import os
+import stat
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -68,8 +71,24 @@ def is_new() -> bool:
 
 
 def seconds_at_rest(folder: Path) -> float:
-    """Seconds since the last change of any file, or of what the folders hold."""
-    return time.time() - max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    """Seconds between now and the nearest time at which a file, or what a folder holds, was changed.
+
+    A time far ahead comes from another clock and says nothing of today's, while a file server's clock may be a little
+    ahead of this one: so either side of now counts, and the newest time alone does not.
+    """
+    facts = [folder.stat(), *(facts for _, facts in _found(folder))]
+    return min(abs(time.time() - one.st_mtime) for one in facts)
+
+
+def _found(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """All below the folder but what is not there any more when it is looked at; nor is what a dangling link names."""
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            try:
+                facts = path.stat()
+            except FileNotFoundError:
+                continue
+            yield path, facts
 
 
 def fingerprint(folder: Path) -> str:
@@ -79,9 +98,8 @@ def fingerprint(folder: Path) -> str:
     file that comes back in place of another is a change of its own.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            facts = path.stat()
+    for path, facts in sorted(_found(folder)):
+        if stat.S_ISREG(facts.st_mode):
             digest.update(f"{path.as_posix()}\0{facts.st_size}\0{facts.st_ctime_ns}\n".encode())
     return digest.hexdigest()[:16]
 

@@ -213,6 +213,31 @@ def test_a_look_waits_until_the_files_are_at_rest(prefect_server, monkeypatch, t
     assert (state.name, state.message) == ("Unsettled", "DVC is busy; the next look decides")
 
 
+def test_a_time_of_another_clock_hides_no_copy_and_counts_as_none(tmp_path):
+    from flows.watch import seconds_at_rest
+
+    for name, ahead in (("copied", 0), ("from a wrong clock", 86400)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() + ahead,) * 2)
+    assert seconds_at_rest(tmp_path) < 20  # of what is being copied, not of the newest time
+    (tmp_path / "copied").unlink()
+    os.utime(tmp_path, (1e9, 1e9))
+    assert seconds_at_rest(tmp_path) == pytest.approx(86400, abs=20)
+
+
+def test_a_look_passes_over_what_is_gone(tmp_path, monkeypatch):
+    from flows.watch import fingerprint, seconds_at_rest
+
+    (tmp_path / "ratings.csv").touch()
+    before = fingerprint(tmp_path)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    listed = os.walk(tmp_path)
+    monkeypatch.setattr(os, "walk", lambda folder: ((*rest, [*files, "removed"]) for *rest, files in listed))
+    assert seconds_at_rest(tmp_path) < 20
+    monkeypatch.undo()
+    assert fingerprint(tmp_path) == before
+
+
 def test_a_file_that_comes_back_with_its_old_time_is_another_change(tmp_path):
     from flows.watch import fingerprint
 

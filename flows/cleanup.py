@@ -17,6 +17,7 @@ from flows.backends import prefect_has_own_file
 from flows.frame import parser_of, run
 from flows.params import read_params
 from tasks.copies import abandoned_copies, notes_of_copies
+from tasks.naming import COMPARISONS
 from tasks.retention import Unneeded, old_champions, old_checkpoints
 from tasks.workspace import Workspace
 
@@ -33,7 +34,7 @@ def unneeded(files: Workspace, keep: int) -> list[Unneeded]:
     from tasks.versioning_gc import unneeded_objects
 
     params = read_params(files.root)
-    experiments = (params.registration.experiment, params.select.experiment)
+    experiments = {params.registration.experiment, params.select.experiment, COMPARISONS}
     runs = old_runs(store_uri(files.root / "mlflow"), experiments, keep)
     return [
         *runs.unneeded(),

@@ -42,6 +42,7 @@ from flows.served import HOST
 from flows.states import KEPT, RETRY_SECONDS, STOPPED, UNREACHABLE, failed, is_unreachable
 from tasks.comparison import Cell
 from tasks.grid import cells, cheapest_first
+from tasks.naming import COMPARISONS
 from tasks.params import PipelineParams
 from tasks.results_file import Row
 from tasks.workspace import Workspace
@@ -102,7 +103,7 @@ def compare(
     workers: Count = 1,
     cluster: Cluster | None = None,
     data: str | None = None,
-    experiment: str = "dconrec-comparison",
+    experiment: str = COMPARISONS,
 ) -> State[Any]:
     """Measure every combination that no earlier run has, and remember them all in MLflow.
 

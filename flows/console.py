@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self, TextIO
 
 from dconrec_core.options import EpochEvent
@@ -127,6 +127,16 @@ def spell_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def columns(rows: Sequence[Sequence[str]], numbers_from: int | None = None) -> list[str]:
+    """The lines of a table of text: words to the left, numbers, from that column on, to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [str.ljust if numbers_from is None or n < numbers_from else str.rjust for n in range(len(widths))]
+    return [
+        "  ".join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def hush() -> None:

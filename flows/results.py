@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from flows.console import columns
 from tasks.outputs import read_json
 from tasks.result_table import HEADER, NUMBERS_FROM
 from tasks.summary import TIMED_STAGES, Result, summarise
@@ -15,19 +16,9 @@ def read_results(files: Workspace) -> list[Result]:
 
 
 def draw(rows: Sequence[Sequence[str]]) -> str:
-    """The table as text: words to the left, numbers to the right, a line between models."""
-    widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        words, numbers = cells[:NUMBERS_FROM], cells[NUMBERS_FROM:]
-        padded = [word.ljust(width) for word, width in zip(words, widths, strict=False)]
-        padded += [number.rjust(width) for number, width in zip(numbers, widths[NUMBERS_FROM:], strict=True)]
-        return "  ".join(padded).rstrip()
-
-    lines, model = [line(HEADER), "─" * (sum(widths) + 2 * (len(widths) - 1))], rows[0][1] if rows else ""
-    for row in rows:
-        if row[1] != model:
-            model = row[1]
-            lines.append("")
-        lines.append(line(row))
-    return "\n".join(lines)
+    """The table as text, with a line between models."""
+    header, *lines = columns([HEADER, *rows], NUMBERS_FROM)
+    for place in range(len(rows) - 1, 0, -1):
+        if rows[place][1] != rows[place - 1][1]:
+            lines.insert(place, "")
+    return "\n".join([header, "─" * len(header), *lines])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from flows.console import spell_seconds
+from flows.console import columns, spell_seconds
 from flows.frame import parser_of, run
 from flows.processes import marked
 from flows.served import Served, answers, home, read_served
@@ -57,7 +57,9 @@ def deployments() -> str:
                     _outcome(begun[0]) if begun else "",
                 )
             )
-    return draw(rows) if rows else "no deployments yet; `make deploy` registers those of prefect.yaml"
+    if not rows:
+        return "no deployments yet; `make deploy` registers those of prefect.yaml"
+    return "\n".join(columns([HEADER, *rows]))
 
 
 def current() -> str:
@@ -85,15 +87,6 @@ def current() -> str:
         waiting = of(StateType.SCHEDULED, expected_start_time=due)
         asking = of(StateType.PAUSED)
     return "\n".join([*lines("running", running), *lines("waiting", waiting), *lines("asks you", asking)])
-
-
-def draw(rows: Sequence[Sequence[str]]) -> str:
-    """A table of words."""
-    widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (HEADER, *rows)
-    )
 
 
 def schedule_in_words(entry: Any) -> str:

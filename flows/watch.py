@@ -5,7 +5,10 @@ touched is no reason. Which change a run is for is its idempotency key: Prefect 
 """
 
 import hashlib
+import os
+import stat
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,12 +25,12 @@ from dconrec_core.errors import ConfigError
 from flows.failure import USER_ERRORS, one_line
 from flows.hooks import remember_failure
 from flows.states import STOPPED
-from tasks.versioning import Versions
+from tasks.versioning import BusyError, Versions
 
 STAGE = "ingest"
 Startable = Literal["nightly", "compare"]
 UNCHANGED, UNSETTLED, STARTED = "Unchanged", "Unsettled", "Started"
-"""States of a look: nothing new; files are still being written; a run was asked for."""
+"""States of a look: nothing new; files are still being written, or DVC is busy; a run was asked for."""
 
 
 @flow(
@@ -48,11 +51,13 @@ def watch(
         rest_seconds: For how long no file may have changed: a copy that is not finished is no data.
     """
     try:
+        if (age := seconds_at_rest(INPUT)) < rest_seconds:  # before DVC reads all of them, with its lock held
+            return Completed(name=UNSETTLED, message=f"{INPUT} changed {age:.0f} s ago; the next look decides")
         if not is_new():
             return Completed(name=UNCHANGED, message=f"{INPUT} is as it was ingested")
-        if (age := seconds_at_rest(INPUT)) < rest_seconds:
-            return Completed(name=UNSETTLED, message=f"{INPUT} changed {age:.0f} s ago; the next look decides")
         message = ask_for(start, fingerprint(INPUT))
+    except BusyError as error:
+        return Completed(name=UNSETTLED, message=f"{one_line(error)}; the next look decides")
     except USER_ERRORS as error:
         return Failed(name=STOPPED, message=one_line(error))
     get_run_logger().info(message)
@@ -61,13 +66,29 @@ def watch(
 
 def is_new() -> bool:
     """Whether DVC finds other files in ``data/input`` than the last ingest read; a first ingest is not waited for."""
-    with Versions(Path()) as versions:
+    with Versions(Path(), wait=False) as versions:
         return any(reason.startswith(f"{INPUT} ") for reason in versions.reasons(STAGE))
 
 
 def seconds_at_rest(folder: Path) -> float:
-    """Seconds since the last change of any file, or of what the folders hold."""
-    return time.time() - max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    """Seconds between now and the nearest time at which a file, or what a folder holds, was changed.
+
+    A time far ahead comes from another clock and says nothing of today's, while a file server's clock may be a little
+    ahead of this one: so either side of now counts, and the newest time alone does not.
+    """
+    facts = [folder.stat(), *(facts for _, facts in _found(folder))]
+    return min(abs(time.time() - one.st_mtime) for one in facts)
+
+
+def _found(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """All below the folder but what is not there any more when it is looked at; nor is what a dangling link names."""
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            try:
+                facts = path.stat()
+            except FileNotFoundError:
+                continue
+            yield path, facts
 
 
 def fingerprint(folder: Path) -> str:
@@ -77,9 +98,8 @@ def fingerprint(folder: Path) -> str:
     file that comes back in place of another is a change of its own.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            facts = path.stat()
+    for path, facts in sorted(_found(folder)):
+        if stat.S_ISREG(facts.st_mode):
             digest.update(f"{path.as_posix()}\0{facts.st_size}\0{facts.st_ctime_ns}\n".encode())
     return digest.hexdigest()[:16]
 

@@ -9,6 +9,8 @@ from tasks.params import Component, PipelineParams
 OWN = "file"
 """The dataset that is a file of the user's own."""
 COMPRESSED = ".gz"
+COMPARISONS = "dconrec-comparison"
+"""MLflow's experiment of comparisons that are given no other."""
 
 
 def run_name(params: PipelineParams) -> str:

@@ -161,11 +161,16 @@ def append(dataset: Component, params: RefreshParams, checks: ChecksParams, incr
                 **vars(drift),
             }
         )
-    expectations = [outcome.entry() for outcome in outcomes]
-    write_json(
-        files.refresh,
-        {"increment": str(increment), "after": after, "passed": True, **vars(drift), "expectations": expectations},
-    )
+        write_json(  # counts for a file of that SHA-256 alone, so not before it is there
+            files.refresh,
+            {
+                "increment": str(increment),
+                "after": after,
+                "passed": True,
+                **vars(drift),
+                "expectations": [outcome.entry() for outcome in outcomes],
+            },
+        )
     return True
 
 

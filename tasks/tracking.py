@@ -102,10 +102,11 @@ class Tracker:
             experiment_id = (
                 found.experiment_id if found else client.create_experiment(experiment, artifact_location=artifacts)
             )
-        tracker = cls(uri, client, experiment_id)
-        if identity is not None:
-            note = place / f"attempt-{experiment_id}.json"
-            tracker.attempt = Attempt.begin(note, f"{identity} {uri} {experiment_id}", tracker._end)
+            tracker = cls(uri, client, experiment_id)
+            if identity is not None:
+                told_to = f"{identity} {uri} {experiment_id}"
+                tracker.attempt = Attempt.begin(place, experiment_id, told_to, tracker._end)
+        if tracker.attempt:
             begun = tracker._runs_of(tracker.attempt.id) if tracker.attempt.resumed else []
             tracker._begun = {(run.info.run_name or "", parent_of(run)): run.info.run_id for run in begun}
         return tracker

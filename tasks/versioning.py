@@ -15,7 +15,7 @@ from typing import Any
 
 from dvc.dependency import ParamsDependency
 from dvc.exceptions import CollectCacheError, DvcException
-from dvc.lock import LockError
+from dvc.lock import Lock, LockError
 from dvc.output import Output
 from dvc.repo import Repo
 from dvc.repo.experiments.utils import exp_refs_by_names
@@ -31,14 +31,45 @@ class VersioningError(DConRecError):
     """DVC cannot say what is stale, or cannot remember it."""
 
 
+class BusyError(VersioningError):
+    """Another process works with DVC in the same folder."""
+
+
+class PatientLock(Lock):
+    """DVC's lock of a repository, waited for as ``dvc --wait-for-lock`` does, and said where DVC itself would give up.
+
+    ``dvc push`` holds it to its end, which must not cost a running job what it has computed. The system frees it when
+    its holder ends, however that ends.
+    """
+
+    def __init__(self, root: Path, lockfile: str) -> None:
+        super().__init__(lockfile)
+        self._root = root
+
+    def lock(self) -> None:
+        """Take it, however long another process has it."""
+        self._wait = False
+        try:
+            super().lock()
+        except LockError as error:
+            print(f"waiting for another dvc command{_holder(self._root, error)} to end", file=sys.stderr, flush=True)
+            self._wait = True
+            super().lock()
+
+
 class Versions:
     """The DVC repository of one project.
+
+    Args:
+        root: Its folder.
+        wait: Whether to wait as long as another process has DVC's lock, and not for three seconds. A hard link for a
+            lock (``core.hardlink_lock``) is never waited for: it outlives its holder.
 
     Raises:
         VersioningError: ``root`` is not under Git and DVC; the way out is in the message.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, wait: bool = True) -> None:
         logging.getLogger("dvc").setLevel(logging.ERROR)  # the console says the same in its own words
         place = self._root = root.resolve()
         if not (root / ".dvc").is_dir():
@@ -54,6 +85,8 @@ class Versions:
                 f"{place} is not a Git repository (a downloaded archive?), so DVC cannot version its files; "
                 "clone the project with git, or run: git init && git add -A && git commit -m start"
             ) from None
+        if wait and isinstance(self._repo.lock, Lock):
+            self._repo.lock = PatientLock(place, self._repo.lock.lockfile)
 
     def __enter__(self) -> "Versions":
         return self
@@ -214,7 +247,7 @@ def told(root: Path) -> Iterator[None]:
     try:
         yield
     except LockError as error:
-        raise VersioningError(
+        raise BusyError(
             f"DVC is busy in this folder: another dvc command or pipeline{_holder(root, error)} runs; wait for it"
         ) from error
     except DvcException as error:

@@ -3,7 +3,7 @@ import io
 import pytest
 
 from dconrec_core.options import EpochEvent
-from flows.console import Console, describe, spell_seconds
+from flows.console import Console, columns, describe, spell_seconds
 
 
 class Clock:
@@ -76,3 +76,9 @@ def test_describe_leaves_out_what_is_not_known_yet():
 )
 def test_spell_seconds(seconds, words):
     assert spell_seconds(seconds) == words
+
+
+def test_a_table_has_words_to_the_left_and_numbers_to_the_right():
+    rows = [("name", "rows", "share"), ("a longer one", "5", ""), ("b", "1,200", "9 %")]
+    assert columns(rows, 1) == ["name           rows  share", "a longer one      5", "b             1,200    9 %"]
+    assert columns(rows) == ["name          rows   share", "a longer one  5", "b             1,200  9 %"]

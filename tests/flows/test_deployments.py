@@ -190,14 +190,17 @@ def test_a_change_of_the_data_asks_for_one_run(client, deployed):
 
 def test_a_look_waits_until_the_files_are_at_rest(prefect_server, monkeypatch, tmp_path):
     from flows import watch
+    from tasks.versioning import BusyError
 
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "data/input/ratings.csv"
     file.parent.mkdir(parents=True)
     file.write_text("1")
-    monkeypatch.setattr(watch, "is_new", lambda: True)
+    asked = []
+    monkeypatch.setattr(watch, "is_new", lambda: asked.append("DVC") or True)
     monkeypatch.setattr(watch, "ask_for", lambda start, change: f"{start} for {change}")
     assert watch.watch(return_state=True).name == "Unsettled"
+    assert asked == []  # it would hold its lock while it reads what is being copied
     for path in (file, file.parent):
         os.utime(path, (1e9, 1e9))
     before = watch.fingerprint(Path("data/input"))
@@ -205,6 +208,34 @@ def test_a_look_waits_until_the_files_are_at_rest(prefect_server, monkeypatch, t
     assert (state.name, state.message) == ("Started", f"nightly for {before}")
     file.write_text("2")
     assert watch.fingerprint(Path("data/input")) != before
+    monkeypatch.setattr(watch, "is_new", lambda: (_ for _ in ()).throw(BusyError("DVC is busy")))
+    state = watch.watch(rest_seconds=0, return_state=True)
+    assert (state.name, state.message) == ("Unsettled", "DVC is busy; the next look decides")
+
+
+def test_a_time_of_another_clock_hides_no_copy_and_counts_as_none(tmp_path):
+    from flows.watch import seconds_at_rest
+
+    for name, ahead in (("copied", 0), ("from a wrong clock", 86400)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() + ahead,) * 2)
+    assert seconds_at_rest(tmp_path) < 20  # of what is being copied, not of the newest time
+    (tmp_path / "copied").unlink()
+    os.utime(tmp_path, (1e9, 1e9))
+    assert seconds_at_rest(tmp_path) == pytest.approx(86400, abs=20)
+
+
+def test_a_look_passes_over_what_is_gone(tmp_path, monkeypatch):
+    from flows.watch import fingerprint, seconds_at_rest
+
+    (tmp_path / "ratings.csv").touch()
+    before = fingerprint(tmp_path)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    listed = os.walk(tmp_path)
+    monkeypatch.setattr(os, "walk", lambda folder: ((*rest, [*files, "removed"]) for *rest, files in listed))
+    assert seconds_at_rest(tmp_path) < 20
+    monkeypatch.undo()
+    assert fingerprint(tmp_path) == before
 
 
 def test_a_file_that_comes_back_with_its_old_time_is_another_change(tmp_path):

@@ -1,6 +1,7 @@
 import codecs
 import gzip
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from dconrec_core.atomic import write_json
 from dconrec_core.data.download import file_sha256
 from dconrec_core.data.io import write_table
 from dconrec_core.errors import ConfigError, DataError
+from tasks.gate import judge_files
 from tasks.params import ChecksParams, Component, RefreshParams
 from tasks.refresh import Drift, append, new_users
 from tasks.workspace import Workspace
@@ -53,6 +55,39 @@ def test_one_that_was_announced_but_never_arrived_is_appended(home):
     (home[1].root / "ratings.csv").write_bytes(before)  # killed between the note and the rename
     assert grow(home, table(60, seed=1))
     assert len(pd.read_csv("ratings.csv")) == 2060
+
+
+class CutOff(BaseException):
+    """As a kill."""
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_cut_off_on_either_side_of_the_rename_the_checks_count_once_the_increment_is_there(home, monkeypatch, arrived):
+    files, more = home[1], table(60, seed=1)
+    for path in (files.validated / "checks.json", files.split / "checks.json", files.condensed_checks):
+        write_json(path, {"passed": True})
+
+    def replace(source, place):
+        if Path(place).name != "ratings.csv":
+            return real(source, place)
+        if arrived:
+            real(source, place)
+        raise CutOff
+
+    def has_counted():
+        sha256 = file_sha256(files.root / "ratings.csv")
+        write_json(files.raw / "source.json", {"dataset": "file", "source": "ratings.csv", "sha256": sha256})
+        return "increment" in next(one.reason for one in judge_files(files) if one.rule == "data_checks")
+
+    real = os.replace
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(CutOff):
+        grow(home, more)
+    monkeypatch.setattr(os, "replace", real)
+    assert has_counted() == arrived
+    assert grow(home, more) == (not arrived)
+    assert len(pd.read_csv("ratings.csv")) == 2060
+    assert has_counted()
 
 
 @pytest.mark.parametrize("back", [1, 2, 3])

@@ -124,6 +124,30 @@ def test_what_a_kill_left_running_is_ended_when_something_else_is_told(tracker, 
     assert tracker.client.get_run(done.id).info.status == "FINISHED"
 
 
+TELL = """
+import sys
+from pathlib import Path
+from tasks.tracking import Tracker
+with Tracker.open("copies", Path(sys.argv[1]), "of a copy").run("registration") as run:
+    print(run.id, flush=True)
+    input()
+"""
+
+
+def test_two_that_tell_one_store_at_once_leave_each_others_runs_alone(tracker, monkeypatch, root):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
+    home = Path(tracker.uri.removeprefix("sqlite:///")).parent
+    command = [sys.executable, "-c", TELL, str(home)]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        theirs = process.stdout.readline().strip()
+        with Tracker.open("copies", home, "of the checkout").run("registration") as ours:
+            assert tracker.client.get_run(theirs).info.status == "RUNNING"
+        process.kill()
+    Tracker.open("copies", home, "of another copy")
+    assert tracker.client.get_run(theirs).info.status == "KILLED"
+    assert tracker.client.get_run(ours.id).info.status == "FINISHED"
+
+
 def test_a_dataset_carries_the_digest_of_all_its_content(tracker):
     digest = "ab" * 32
     with tracker.run("data") as run:

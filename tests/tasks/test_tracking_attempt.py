@@ -1,5 +1,7 @@
 """A registration that is cut off and tried again leaves each run, metric and version once."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,17 +19,52 @@ from tests.tasks.test_register import params
 
 def test_the_same_content_goes_on_and_other_content_begins_anew(tmp_path: Path):
     ended: list[str] = []
-    first = Attempt.begin(tmp_path / "attempt.json", "content", ended.append)
+
+    def begin(identity: str, experiment: str = "1") -> Attempt:
+        return Attempt.begin(tmp_path, experiment, identity, ended.append)
+
+    elsewhere, first = begin("content", "10"), begin("content")
     assert not first.resumed
-    assert Attempt.begin(tmp_path / "attempt.json", "content", ended.append) == Attempt(first.id, resumed=True)
+    assert begin("content") == Attempt(first.id, resumed=True)
     assert ended == []
-    other = Attempt.begin(tmp_path / "attempt.json", "other", ended.append)
+    other = begin("other")
     assert not other.resumed
     assert ended == [first.id]
-    assert other.id != first.id
-    for cut in ("", "[1]", '{"identity": "other"}'):
-        (tmp_path / "attempt.json").write_text(cut)
-        assert not Attempt.begin(tmp_path / "attempt.json", "other", ended.append).resumed
+    for cut in ("", "[1]", '{"id": "other"}'):
+        (tmp_path / f"attempt-1-{other.id}.json").write_text(cut)
+        ended.clear()
+        again = begin("other")
+        assert not again.resumed
+        assert ended == [other.id]
+        other = again
+    left = {
+        f"attempt-{name}.{suffix}" for name in (f"10-{elsewhere.id}", f"1-{other.id}") for suffix in ("json", "lock")
+    }
+    assert {path.name for path in tmp_path.iterdir()} == left
+
+
+BEGIN = """
+import sys
+from pathlib import Path
+from tasks.tracking_attempt import Attempt
+print(Attempt.begin(Path(sys.argv[1]), "1", "theirs", print).id, flush=True)
+input()
+"""
+
+
+def test_an_attempt_is_neither_gone_on_with_nor_ended_while_its_process_lives(tmp_path: Path, root: Path):
+    ended: list[str] = []
+    command = [sys.executable, "-c", BEGIN, str(tmp_path)]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        theirs = process.stdout.readline().strip()
+        twin = Attempt.begin(tmp_path, "1", "theirs", ended.append)
+        assert not twin.resumed
+        ours = Attempt.begin(tmp_path, "1", "ours", ended.append)
+        assert ended == [twin.id]
+        process.kill()
+    assert Attempt.begin(tmp_path, "1", "ours", ended.append) == Attempt(ours.id, resumed=True)
+    assert set(ended) == {twin.id, theirs}
 
 
 class CutOff(BaseException):

@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-from tasks.versioning import VersioningError, Versions
+from tasks.versioning import BusyError, VersioningError, Versions
 from tests.flows.project import git
 
 PIPELINE = """\
@@ -140,6 +143,40 @@ def test_a_busy_dvc_and_a_broken_dvc_yaml_are_one_line(project, monkeypatch):
         with pytest.raises(VersioningError, match=r"dvc\.yaml") as error:
             versions.reasons("first")
         assert "\n" not in str(error.value)
+
+
+HOLD = "from dvc.repo import Repo; Repo().lock.lock(); print('held', flush=True); input()"
+
+
+@pytest.fixture
+def holder(project, monkeypatch):
+    """Another process that has DVC's lock, as `dvc push` has."""
+    monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.3)  # DVC's own patience, in seconds
+    command = [sys.executable, "-c", HOLD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_what_a_stage_has_computed_is_committed_after_another_dvc_command_has_ended(project, holder, capsys):
+    (project / "first.txt").write_text("WORDS\n")
+    Timer(1, holder.kill).start()
+    with Versions(project) as versions:
+        inputs = versions.inputs("first")
+        versions.commit("first")
+        assert versions.inputs("first") == inputs
+        assert versions.reasons("first") == []
+    said = f"waiting for another dvc command (process {holder.pid}) to end\n"
+    assert capsys.readouterr().err == said  # once
+
+
+def test_a_look_that_must_not_wait_says_who_is_there(project, holder):
+    with (
+        Versions(project, wait=False) as versions,
+        pytest.raises(BusyError, match=rf"DVC is busy in this folder: .*\(process {holder.pid}\)"),
+    ):
+        versions.reasons("first")
 
 
 def flip(path):

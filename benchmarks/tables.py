@@ -148,7 +148,7 @@ def ceiling() -> str:
         ]
         for row in rows
     ]
-    heads = ["dataset", "ratio", "budget", "items mentioned", "of test interactions", "of the teacher's NDCG@10"]
+    heads = ["dataset", "ratio", "budget", "items it may mention", "of test interactions", "of the teacher's NDCG@10"]
     return f"{markdown(heads, lines)}\n\nTest, one seed (`make bench-ceiling`)."
 
 

@@ -439,11 +439,12 @@ def refresh() -> str:
             [row["time_share"] for row in mine],
             [row["time_share_with_teacher"] for row in mine],
         )
-        cells = (f"{100 * fmean(values):.1f} %" for values in shares)
+        cells = (f"{spread(values, '{:.1f}', 100)} %" for values in shares)
         lines.append([case[0], f"{100 * case[1]:.3g} %", title(case[2]), str(len(mine)), *cells])
+    ratios = " or ".join(f"{100 * ratio:g} %" for ratio in distinct(rows, "ratio"))
     note = (
-        "test NDCG@10 and processor time in percent of those of a set condensed anew, mean over seeds; splits by time "
-        "(`make bench-refresh`)."
+        f"Sets of {ratios}; test NDCG@10 and processor time in percent of those of a set condensed anew, mean ± "
+        "standard deviation over seeds; splits by time (`make bench-refresh`)."
     )
     return f"{markdown(heads, lines)}\n\n{note}"
 

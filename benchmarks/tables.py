@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median
 
-from benchmarks.markdown import TITLES, distinct, markdown, none_yet, spread, title, transductive
+from benchmarks.markdown import TITLES, distinct, markdown, none_yet, seconds, spread, title, transductive
 from benchmarks.results import FOLDER, ROOT, Row, read_rows
 from benchmarks.selection import measured
 from dconrec_core.selection import Measured, Shortlist, model_of, shortlists
@@ -49,13 +49,11 @@ def headline() -> str:
     for model in distinct(rows, "downstream_model"):
         mine = _only(rows, model)
         full, condensed = (fmean(row[key] for row in mine) for key in ("n_train", "n_interactions"))
-        seconds = [f"{median(row[key] for row in mine):.3g}" for key in ("full_train_seconds", "train_seconds")]
+        clocks = [seconds(median(row[key] for row in mine)) for key in ("full_train_seconds", "train_seconds")]
         speed_up = f"{median(row['speed_up'] for row in mine):.0f} ×"
         name, seeds = title(model), f"{len(mine)}"
-        lines.append([f"{name}, full data", f"{full:,.0f}", *_full(mine), seconds[0], "1 ×", seeds])
-        lines.append(
-            [f"{name}, `synthetic-users`", f"{condensed:,.0f}", *_condensed(mine), seconds[1], speed_up, seeds]
-        )
+        lines.append([f"{name}, full data", f"{full:,.0f}", *_full(mine), clocks[0], "1 ×", seeds])
+        lines.append([f"{name}, `synthetic-users`", f"{condensed:,.0f}", *_condensed(mine), clocks[1], speed_up, seeds])
     heads = ["trained on", "interactions", "NDCG@10", "Recall@20", "training, s", "speed-up", "seeds"]
     how = "mean ± standard deviation over seeds, in brackets the share of full data; real users folded in (inductive)"
     clock = "seconds and speed-up: each the median over seeds, timed in turn"
@@ -123,8 +121,8 @@ def ablation() -> str:
     models, lines = distinct(rows, "downstream_model"), []
     for variant in distinct(rows, "variant"):
         mine = [row for row in rows if row["variant"] == variant]
-        seconds = f"{median(row['condense_seconds'] for row in mine):.0f}"
-        lines.append([variant, *(_shares(_only(mine, model)) for model in models), seconds])
+        condensing = f"{median(row['condense_seconds'] for row in mine):.0f}"
+        lines.append([variant, *(_shares(_only(mine, model)) for model in models), condensing])
     n_seeds = len(distinct(rows, "seed"))
     heads = ["variant", *map(title, models), "condensing, s"]
     how = f"NDCG@10 / Recall@20 in % of the same model on full data, test, {n_seeds} seed{'s' if n_seeds > 1 else ''}"
@@ -199,8 +197,8 @@ def speed() -> str:
     lines = [
         [
             f"`{row['case']}`",
-            f"{row['ours_seconds']:.3g}",
-            f"{row['peer_seconds']:.3g}",
+            seconds(row["ours_seconds"]),
+            seconds(row["peer_seconds"]),
             row["peer"],
             f"{row['ratio']:.2f}",
             *(f"{row[f'{side}_ndcg@10']:.4f}" if f"{side}_ndcg@10" in row else "–" for side in ("ours", "peer")),
@@ -329,7 +327,7 @@ def training_time() -> str:
     for model in distinct(rows, "downstream_model"):
         mine = _only(rows, model)
         reached = [row["speed_up_to_share"] for row in mine if row["speed_up_to_share"]]
-        clocks = [f"{median(row[name] for row in mine):.3g}" for name in ("full_train_seconds", "train_seconds")]
+        clocks = [seconds(median(row[name] for row in mine)) for name in ("full_train_seconds", "train_seconds")]
         epochs = [f"{median(row[name] for row in mine):.0f}" for name in ("full_best_epoch", "best_epoch")]
         to_share = f"{median(reached):.1f} × ({len(reached)} of {len(mine)})" if reached else "never"
         quality = f"{100 * fmean(row['quality'] for row in mine):.1f} %"

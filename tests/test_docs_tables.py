@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from benchmarks import render, results, tables
+from benchmarks import markdown, render, results, tables
 from dconrec_core.errors import ConfigError
 
 
@@ -127,6 +127,11 @@ def test_tables_of_condensed_sets_hand_worked(name, line, monkeypatch):
     assert tables.TABLES[name]().splitlines()[2 if name != "headline" else 3] == line
     monkeypatch.setattr(tables, "_rows", lambda _: [])
     assert tables.TABLES[name]().startswith("*No figures yet: `make ")
+
+
+@pytest.mark.parametrize(("value", "written"), [(0.01776, "0.0178"), (605.4, "605"), (1376.2, "1,380")])
+def test_seconds_have_three_digits_and_no_power_of_ten(value, written):
+    assert markdown.seconds(value) == written
 
 
 def test_a_set_is_paid_for_after_as_many_trainings_as_save_what_it_took(monkeypatch):

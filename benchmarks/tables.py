@@ -122,10 +122,11 @@ def ablation() -> str:
     for variant in distinct(rows, "variant"):
         mine = [row for row in rows if row["variant"] == variant]
         condensing = f"{median(row['condense_seconds'] for row in mine):.0f}"
-        lines.append([variant, *(_shares(_only(mine, model)) for model in models), condensing])
+        lines.append([variant, *(_spreads(_only(mine, model)) for model in models), condensing])
     n_seeds = len(distinct(rows, "seed"))
     heads = ["variant", *map(title, models), "condensing, s"]
-    how = f"NDCG@10 / Recall@20 in % of the same model on full data, test, {n_seeds} seed{'s' if n_seeds > 1 else ''}"
+    spread_of = f"mean ± standard deviation over {n_seeds} seeds" if n_seeds > 1 else "1 seed"
+    how = f"NDCG@10 / Recall@20 in % of the same model on full data, test, {spread_of}"
     ratio = f"{100 * rows[0]['ratio']:g} % of {rows[0]['dataset']}"
     return f"{markdown(heads, lines)}\n\n{ratio}; {how} (`make bench-ablation`)."
 
@@ -164,6 +165,10 @@ def held_out() -> str:
     share = f"{100 * rows[0]['held_out_share']:g} % of the users of {rows[0]['dataset']}"
     how = f"{share} kept out of everything, then folded in from their own histories against C ({rows[0]['ratio']:.1%})"
     return f"{markdown(heads, lines)}\n\n{how} and against T, on either side (`make bench-held-out`)."
+
+
+def _spreads(rows: Sequence[Row]) -> str:
+    return " / ".join(spread([row[key] for row in rows], "{:.1f}", 100) for key in ("quality", "recall_quality"))
 
 
 def _shares(rows: Sequence[Row]) -> str:

@@ -88,6 +88,13 @@ def test_quality_table_hand_worked(monkeypatch):
     assert "over 1 to 2 seeds" in lines[-1]
 
 
+def test_readme_shows_some_condensers_and_the_docs_every_one(monkeypatch):
+    rows = [row("random", "bprmf", 0, 0.15), row("dconrec", "bprmf", 0, 0.24), row("loss", "bprmf", 0, 0.1)]
+    monkeypatch.setattr(tables, "_rows", lambda _: rows)
+    found = {name: re.findall("`(.+)` \\|", tables.TABLES[name]()) for name in ("quality", "quality-every")}
+    assert found == {"quality": ["dconrec", "random"], "quality-every": ["dconrec", "random", "loss"]}
+
+
 def test_condensers_stand_by_what_all_were_measured_with(monkeypatch):
     rows = [row("loss", "bprmf", 0, 0.1), row("herding", "bprmf", 0, 0.12), row("loss", "lightgcn", 0, 0.2)]
     monkeypatch.setattr(tables, "_rows", lambda name: rows)

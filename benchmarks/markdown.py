@@ -47,6 +47,11 @@ def spread(values: Sequence[float], write: str = "{:.4f}", scale: float = 1) -> 
     return f"{mean} ± {write.format(scale * stdev(values))}" if len(values) > 1 else mean
 
 
+def seconds(value: float) -> str:
+    """Three digits, in words that people write."""
+    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def none_yet(file: str, command: str) -> str:
     """What stands in a table's place until its file is there."""
     return f"*No figures yet: `{command}` writes `benchmarks/results/{file}`.*"

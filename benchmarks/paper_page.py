@@ -10,7 +10,7 @@ from statistics import fmean, median
 from scipy.stats import ttest_rel
 
 from benchmarks import results
-from benchmarks.markdown import distinct, markdown, none_yet, spread, title, transductive
+from benchmarks.markdown import distinct, markdown, none_yet, seconds, spread, title, transductive
 from benchmarks.results import ROOT, Row, read_rows
 from dconrec_core.atomic import write_text
 
@@ -204,8 +204,7 @@ def times(rows: Rows) -> str:
                 median(row[f"{what}_seconds"] for row in some)
                 for what in ("full_train", "train", "teacher", "condense")
             )
-            seconds = (f"{value:.3g}" for value in (full, ours, teacher, condensing))
-            lines.append([dataset, title(model), *seconds])
+            lines.append([dataset, title(model), *map(seconds, (full, ours, teacher, condensing))])
     if not lines:
         return none_yet("quality.json", COMMAND)
     heads = ["dataset", "model", "full data, s", "condensed, s", "teacher, s", "condensing, s"]

@@ -1,4 +1,4 @@
-"""``python -m flows.halt``: end what ``make serve`` started, also where that was killed itself."""
+"""``python -m flows.halt``: end what ``make serve`` or ``make ui`` started, also where that was killed itself."""
 
 import signal
 import sys

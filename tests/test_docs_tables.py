@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from benchmarks import render, results, tables
+from benchmarks import markdown, render, results, tables
 from dconrec_core.errors import ConfigError
 
 
@@ -88,6 +88,13 @@ def test_quality_table_hand_worked(monkeypatch):
     assert "over 1 to 2 seeds" in lines[-1]
 
 
+def test_readme_shows_some_condensers_and_the_docs_every_one(monkeypatch):
+    rows = [row("random", "bprmf", 0, 0.15), row("dconrec", "bprmf", 0, 0.24), row("loss", "bprmf", 0, 0.1)]
+    monkeypatch.setattr(tables, "_rows", lambda _: rows)
+    found = {name: re.findall("`(.+)` \\|", tables.TABLES[name]()) for name in ("quality", "quality-every")}
+    assert found == {"quality": ["dconrec", "random"], "quality-every": ["dconrec", "random", "loss"]}
+
+
 def test_condensers_stand_by_what_all_were_measured_with(monkeypatch):
     rows = [row("loss", "bprmf", 0, 0.1), row("herding", "bprmf", 0, 0.12), row("loss", "lightgcn", 0, 0.2)]
     monkeypatch.setattr(tables, "_rows", lambda name: rows)
@@ -127,6 +134,11 @@ def test_tables_of_condensed_sets_hand_worked(name, line, monkeypatch):
     assert tables.TABLES[name]().splitlines()[2 if name != "headline" else 3] == line
     monkeypatch.setattr(tables, "_rows", lambda _: [])
     assert tables.TABLES[name]().startswith("*No figures yet: `make ")
+
+
+@pytest.mark.parametrize(("value", "written"), [(0.01776, "0.0178"), (605.4, "605"), (1376.2, "1,380")])
+def test_seconds_have_three_digits_and_no_power_of_ten(value, written):
+    assert markdown.seconds(value) == written
 
 
 def test_a_set_is_paid_for_after_as_many_trainings_as_save_what_it_took(monkeypatch):

@@ -117,6 +117,15 @@ def test_break_even_is_never_when_nothing_is_saved(files: Workspace):
     assert render(files).rows("bprmf")["condensed"][-1] == "never"
 
 
+@pytest.mark.parametrize(("seconds", "words"), [(2.0, "faster: "), (20.0, "as fast, so slower: ")])
+def test_a_set_that_trains_longer_is_not_called_faster(files: Workspace, seconds: float, words: str):
+    timing = json.loads(files.timing("evaluate").read_text())
+    for row in timing["rows"]:
+        row["train_seconds"] = seconds if row["training_set"] == "condensed" else 10.0
+    write_json(files.timing("evaluate"), timing)
+    assert f'<span class="beside">{words}' in render(files).html
+
+
 def test_titles_are_text_not_markup(files: Workspace):
     page = render(files)
     assert EVIL_TITLE in page.text["history"]

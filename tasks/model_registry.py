@@ -51,7 +51,9 @@ class Registry:
             return CHAMPION
         decision, reason = found.tags.get(DECISION, "undecided"), found.tags.get(f"{DECISION}.reason", "")
         if decision == "waiting":
-            return "waits for a person: python -m flows.nightly --approve asks"
+            if self.is_waiting(version):
+                return "waits for a person: python -m flows.nightly --approve asks"
+            return "not champion (a later version was registered before anybody answered)"
         if decision in ("promoted", "restored"):
             return "no longer champion"
         return f"not champion ({decision}: {reason})"
@@ -100,6 +102,17 @@ class Registry:
         """A person says no, or nobody answers: the champion stays."""
         self.decide(version, "declined", reason, by)
         self._forget_challenger(version)
+
+    def supersede(self, version: str) -> None:
+        """Decline an earlier challenger: ``version`` may become champion, and it was never compared with that one."""
+        challenger = self.by_alias(CHALLENGER)
+        if challenger is not None and int(challenger.version) < int(version):
+            self.decline(str(challenger.version), f"superseded by version {version}", "gate")
+
+    def is_waiting(self, version: str) -> bool:
+        """Whether nobody has answered for a version yet, and none was registered after it."""
+        challenger = self.by_alias(CHALLENGER)
+        return challenger is not None and str(challenger.version) == str(version) == self._newest()
 
     def rollback(self, reason: str, by: str = "rollback") -> tuple[str, str]:
         """Make the champion before the present one champion again.
@@ -159,6 +172,13 @@ class Registry:
         with told(self.tracker.uri):
             settings: dict[str, str] = self.tracker.client.get_run(str(version.run_id)).data.params
         return settings
+
+    def _newest(self) -> str:
+        with told(self.tracker.uri):
+            newest_first = self.tracker.client.search_model_versions(
+                f"name = '{self.name}'", max_results=1, order_by=["version_number DESC"]
+            )
+        return str(newest_first[0].version)
 
     def _forget_challenger(self, version: str) -> None:
         challenger = self.by_alias(CHALLENGER)

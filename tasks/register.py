@@ -288,6 +288,7 @@ def _register_dataset(
     if decision is None:  # else it was tried again, and a person may have decided since
         tracker.client.update_model_version(name, created, description=read_text(files.condensed / "card.md"))
         tracker.client.update_registered_model(name, f"Condensed sets of {data_name(params.dataset)}, made by DConRec.")
+        registry.supersede(created)
         decision = _decide(registry, created, outcomes, approval=params.registration.approval)
     champion = registry.champion()
     return {

@@ -66,7 +66,6 @@ def test_life_of_three_versions(registry, tmp_path):
     with pytest.raises(DataError, match="first champion; there is nothing to go back to"):
         registry.rollback("too early")
     registry.wait("2", "passed")
-    assert registry.verdict("2") == "waits for a person: python -m flows.nightly --approve asks"
     assert str(registry.by_alias(CHALLENGER).version) == "2"
     assert str(registry.champion().version) == "1"
     registry.promote("2", "looks right", "a person")
@@ -93,6 +92,24 @@ def test_life_of_three_versions(registry, tmp_path):
     description = version(registry, "2").description
     assert [word in description for word in ("**waiting**", "**promoted**", "**rolled back**")] == [True] * 3
     assert description.count("## Decisions") == 1
+
+
+def test_a_challenger_waits_only_until_a_later_version_is_registered(registry):
+    registry.promote("1", "for this test", "a person")
+    registry.wait("2", "passed")  # version 3 is there, as where its registration was cut off
+    assert not registry.is_waiting("2")
+    assert registry.verdict("2") == "not champion (a later version was registered before anybody answered)"
+    registry.supersede("3")
+    assert registry.verdict("2") == "not champion (declined: superseded by version 3)"
+    assert version(registry, "2").tags["decision.by"] == "gate"
+    assert registry.by_alias(CHALLENGER) is None
+    registry.wait("3", "passed")
+    for told_again in "23":
+        registry.supersede(told_again)
+    assert registry.is_waiting("3")
+    assert registry.verdict("3") == "waits for a person: python -m flows.nightly --approve asks"
+    registry.tracker.client.delete_registered_model_alias("toy", CHALLENGER)
+    assert not registry.is_waiting("3")
 
 
 def test_another_try_of_a_decision_that_was_cut_off_leaves_what_one_would_have(registry, monkeypatch):

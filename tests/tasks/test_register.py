@@ -191,6 +191,24 @@ def test_a_decision_made_since_outlives_another_try(home, tmp_path):
     assert [word in description for word in ("**waiting**", "**declined**")] == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("later", "decision"),
+    [({}, "promoted"), ({"gate": {"min_quality": 0.99}}, "rejected"), ({"approval": True}, "waiting")],
+)
+def test_a_question_is_taken_back_when_a_later_set_is_registered(home, tmp_path, later, decision):
+    name, out = f"before-{decision}", tmp_path / "registration.json"
+    register(params(experiment=name, name=name, approval=True), home, out)
+    registry = Registry(Tracker.open(name, home.root / "mlflow"), name)
+    assert registry.is_waiting("1")
+    write_json(home.metrics, {"another run": decision})
+    register(params(experiment=name, name=name, **later), home, out)
+    second = json.loads(out.read_text())
+    assert (second["version"], second["decision"]) == ("2", decision)
+    assert registry.verdict("1") == "not champion (declined: superseded by version 2)"
+    assert not registry.is_waiting("1")
+    assert registry.is_waiting("2") is (decision == "waiting")
+
+
 def test_experiment_and_name_can_be_chosen(home, tmp_path):
     out = tmp_path / "registration.json"
     register(params(experiment="other", name="mine"), home, out)

@@ -22,7 +22,7 @@ from tasks.tracking import Tracker, told
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 BEFORE = "champion.before"
-"""Tag: the version that was champion when this one became it."""
+"""Tag: the version that a rollback from this one goes to."""
 DECISION = "decision"
 """Tag: the last decision on a version; its reason, author and time are in tags below it."""
 CONDENSED = "condensed"
@@ -90,11 +90,14 @@ class Registry:
         self.decide(version, "waiting", reason, "gate", CHALLENGER)
 
     def promote(self, version: str, reason: str, by: str) -> None:
-        """Make a version champion."""
-        before, client = self.champion(), self.tracker.client
+        """Make a version champion; where the present one is the same set, a rollback goes to what was before that."""
+        present, client = self.champion(), self.tracker.client
         with told(self.tracker.uri):
-            if before is not None and str(before.version) != str(version):
-                client.set_model_version_tag(self.name, version, BEFORE, str(before.version))
+            if present is not None and str(present.version) != str(version):
+                sha256 = client.get_model_version(self.name, version).tags.get(SHA256)
+                is_same = sha256 is not None and sha256 == present.tags.get(SHA256)
+                if before := present.tags.get(BEFORE) if is_same else str(present.version):
+                    client.set_model_version_tag(self.name, version, BEFORE, before)
         self.decide(version, "promoted", reason, by, CHAMPION)
         self._forget_challenger(version)
 
@@ -129,7 +132,8 @@ class Registry:
         before = present.tags.get(BEFORE)
         if before is None:
             raise DataError(
-                f"version {present.version} of {self.name} is its first champion; there is nothing to go back to"
+                f"no other set was champion before version {present.version} of {self.name}; there is nothing to go "
+                "back to"
             )
         was = str(present.version)
         if self._found(lambda: self.tracker.client.get_model_version(self.name, before)) is None:

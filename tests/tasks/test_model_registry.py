@@ -63,7 +63,7 @@ def test_life_of_three_versions(registry, tmp_path):
         registry.rollback("nothing yet")
     registry.promote("1", "first", "gate")
     assert registry.verdict("1") == "champion"
-    with pytest.raises(DataError, match="first champion; there is nothing to go back to"):
+    with pytest.raises(DataError, match="no other set was champion before version 1 of toy; there is nothing"):
         registry.rollback("too early")
     registry.wait("2", "passed")
     assert str(registry.by_alias(CHALLENGER).version) == "2"
@@ -128,6 +128,21 @@ def test_another_try_of_a_decision_that_was_cut_off_leaves_what_one_would_have(r
     assert version(registry, "3").tags["champion.before"] == "1"
     assert registry.by_alias(CHALLENGER) is None
     assert str(registry.champion().version) == "3"
+
+
+def test_rolling_back_never_ends_at_the_same_bytes(registry):
+    client = registry.tracker.client
+    client.create_registered_model("again")
+    twice = Registry(registry.tracker, "again")
+    for number, sha256 in enumerate("aabba", 1):
+        client.create_model_version("again", version(registry, "1").source, tags={SHA256: sha256 * 64})
+        twice.promote(str(number), "passed", "gate")
+        if number == 2:
+            with pytest.raises(DataError, match="no other set was champion before version 2 of again"):
+                twice.rollback("too early")
+    assert [twice.rollback("clicks fell") for _ in range(2)] == [("5", "4"), ("4", "2")]
+    with pytest.raises(DataError, match="nothing to go back to"):
+        twice.rollback("and again")
 
 
 def test_a_former_set_is_replaced_and_nothing_else_is(registry, tmp_path):

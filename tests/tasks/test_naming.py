@@ -8,7 +8,7 @@ from mlflow import MlflowException
 from dconrec_core.errors import ConfigError
 from flows.params import read_params
 from tasks.model_registry import Registry
-from tasks.naming import model_name
+from tasks.naming import data_name, model_name, run_name
 from tasks.tracking import Tracker
 
 
@@ -30,6 +30,9 @@ def named(root: Path, path: str, **changes: object) -> str:
 )
 def test_each_file_of_the_users_own_has_a_registered_model_of_its_own(root, path, name):
     assert named(root, path) == name
+    params = read_params(root, {"dataset": {"name": "file", "config": {"path": path}}, "condense.ratio": 0.25})
+    assert data_name(params.dataset) == name.removesuffix("-condensed")
+    assert run_name(params) == f"{data_name(params.dataset)} {params.condense.name} 0.25"
 
 
 def test_other_datasets_have_theirs_and_a_name_that_is_given_stands(root):

@@ -84,7 +84,7 @@ def decide(answer: Approval | None, version: str, params: PipelineParams) -> Sta
 
     try:
         registry = registry_of(params)
-        if not _is_waiting(params, version):
+        if not registry.is_waiting(version):
             return Completed(message=f"version {version} no longer waits for an answer; the champion stays")
         if answer is None:
             registry.decline(version, "nobody answered in time", "gate")
@@ -165,9 +165,11 @@ def _champion(params: PipelineParams) -> str | None:
 
 
 def _decided(params: PipelineParams, ran: State[Any]) -> State[Any]:
+    from tasks.model_registry import registry_of
+
     registration = read_json(Workspace().registration)
     version = str(registration["version"])
-    if not (params.registration.approval and _is_waiting(params, version)):
+    if not (params.registration.approval and registry_of(params).is_waiting(version)):
         return Completed(message=f"{ran.message}; version {version}: {verdict(registration)}")
     hours = f"{PATIENCE / 3600:g} h"  # on the terminal, where Prefect's log is hushed
     print(
@@ -193,14 +195,6 @@ def _decided(params: PipelineParams, ran: State[Any]) -> State[Any]:
 
 POLL = 5
 """Seconds between two looks for the answer."""
-
-
-def _is_waiting(params: PipelineParams, version: str) -> bool:
-    """Whether nobody has answered for this version yet, in an earlier run for instance, and none came after it."""
-    from tasks.model_registry import CHALLENGER, registry_of
-
-    challenger = registry_of(params).by_alias(CHALLENGER)
-    return challenger is not None and str(challenger.version) == version
 
 
 def main(arguments: Sequence[str]) -> int:

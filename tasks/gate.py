@@ -9,7 +9,8 @@ from tasks.params import GateParams
 from tasks.summary import POPULARITY_RANKER, Result
 from tasks.workspace import Workspace
 
-RANDOM_BASELINES = ("random", "random-pool", "random-users")
+RANDOM_BASELINES = ("random", "random-pool", "random-users", "random-per-user")
+"""Every condenser that draws by lot."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _above_baselines(results: Sequence[Result]) -> Outcome:
     for model in dict.fromkeys(model for model, training_set in ndcg if training_set == "condensed"):
         rivals = [(ndcg[model, name], name) for name in RANDOM_BASELINES if (model, name) in ndcg]
         if not rivals:
-            names = " or ".join(RANDOM_BASELINES)
+            names = f"{', '.join(RANDOM_BASELINES[:-1])} or {RANDOM_BASELINES[-1]}"
             return Outcome(
                 "above_baselines", False, f"nothing to compare {model} with; add {names} to evaluate.baselines"
             )

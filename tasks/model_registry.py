@@ -22,7 +22,7 @@ from tasks.tracking import Tracker, told
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 BEFORE = "champion.before"
-"""Tag: the version that was champion when this one became it."""
+"""Tag: the version that a rollback from this one goes to."""
 DECISION = "decision"
 """Tag: the last decision on a version; its reason, author and time are in tags below it."""
 CONDENSED = "condensed"
@@ -51,7 +51,9 @@ class Registry:
             return CHAMPION
         decision, reason = found.tags.get(DECISION, "undecided"), found.tags.get(f"{DECISION}.reason", "")
         if decision == "waiting":
-            return "waits for a person: python -m flows.nightly --approve asks"
+            if self.is_waiting(version):
+                return "waits for a person: python -m flows.nightly --approve asks"
+            return "not champion (a later version was registered before anybody answered)"
         if decision in ("promoted", "restored"):
             return "no longer champion"
         return f"not champion ({decision}: {reason})"
@@ -88,11 +90,14 @@ class Registry:
         self.decide(version, "waiting", reason, "gate", CHALLENGER)
 
     def promote(self, version: str, reason: str, by: str) -> None:
-        """Make a version champion."""
-        before, client = self.champion(), self.tracker.client
+        """Make a version champion; where the present one is the same set, a rollback goes to what was before that."""
+        present, client = self.champion(), self.tracker.client
         with told(self.tracker.uri):
-            if before is not None and str(before.version) != str(version):
-                client.set_model_version_tag(self.name, version, BEFORE, str(before.version))
+            if present is not None and str(present.version) != str(version):
+                sha256 = client.get_model_version(self.name, version).tags.get(SHA256)
+                is_same = sha256 is not None and sha256 == present.tags.get(SHA256)
+                if before := present.tags.get(BEFORE) if is_same else str(present.version):
+                    client.set_model_version_tag(self.name, version, BEFORE, before)
         self.decide(version, "promoted", reason, by, CHAMPION)
         self._forget_challenger(version)
 
@@ -100,6 +105,17 @@ class Registry:
         """A person says no, or nobody answers: the champion stays."""
         self.decide(version, "declined", reason, by)
         self._forget_challenger(version)
+
+    def supersede(self, version: str) -> None:
+        """Decline an earlier challenger: ``version`` may become champion, and it was never compared with that one."""
+        challenger = self.by_alias(CHALLENGER)
+        if challenger is not None and int(challenger.version) < int(version):
+            self.decline(str(challenger.version), f"superseded by version {version}", "gate")
+
+    def is_waiting(self, version: str) -> bool:
+        """Whether nobody has answered for a version yet, and none was registered after it."""
+        challenger = self.by_alias(CHALLENGER)
+        return challenger is not None and str(challenger.version) == str(version) == self._newest()
 
     def rollback(self, reason: str, by: str = "rollback") -> tuple[str, str]:
         """Make the champion before the present one champion again.
@@ -116,7 +132,8 @@ class Registry:
         before = present.tags.get(BEFORE)
         if before is None:
             raise DataError(
-                f"version {present.version} of {self.name} is its first champion; there is nothing to go back to"
+                f"no other set was champion before version {present.version} of {self.name}; there is nothing to go "
+                "back to"
             )
         was = str(present.version)
         if self._found(lambda: self.tracker.client.get_model_version(self.name, before)) is None:
@@ -159,6 +176,13 @@ class Registry:
         with told(self.tracker.uri):
             settings: dict[str, str] = self.tracker.client.get_run(str(version.run_id)).data.params
         return settings
+
+    def _newest(self) -> str:
+        with told(self.tracker.uri):
+            newest_first = self.tracker.client.search_model_versions(
+                f"name = '{self.name}'", max_results=1, order_by=["version_number DESC"]
+            )
+        return str(newest_first[0].version)
 
     def _forget_challenger(self, version: str) -> None:
         challenger = self.by_alias(CHALLENGER)

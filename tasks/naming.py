@@ -15,7 +15,7 @@ COMPARISONS = "dconrec-comparison"
 
 def run_name(params: PipelineParams) -> str:
     """Dataset, condenser and ratio: what tells one run from another."""
-    return f"{params.dataset.name} {params.condense.name} {params.condense.ratio:g}"
+    return f"{data_name(params.dataset)} {params.condense.name} {params.condense.ratio:g}"
 
 
 def model_name(params: PipelineParams) -> str:
@@ -24,7 +24,7 @@ def model_name(params: PipelineParams) -> str:
 
 
 def data_name(dataset: Component) -> str:
-    """The dataset's name. Of a file of the user's own it is the file's, without ending: two files are two models."""
+    """The dataset's name. Of a file of the user's own it is the file's, without ending, to tell two files apart."""
     if dataset.name != OWN:
         return dataset.name
     path = Path(str(dataset.config.get("path", OWN)))

@@ -1,8 +1,8 @@
 """``params.yaml`` as types. A stage is handed only the sections it uses; ``dvc.yaml`` names the same ones."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from dconrec_core.options import Device
 from dconrec_core.registry import Config
@@ -40,6 +40,13 @@ class SplitParams(Config):
     valid: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.1, gt=0, lt=1)
 
+    @model_validator(mode="after")
+    def _leaves_a_training_part(self) -> Self:
+        # As dconrec_core.splitting asks later; a given split has a test part of its own and reads valid alone.
+        if self.strategy != "given" and self.valid + self.test >= 1:
+            raise ValueError(f"valid {self.valid} + test {self.test} leave nothing to train on; keep their sum below 1")
+        return self
+
 
 class AugmentParams(Config):
     """Pre-augmentation: how many of the teacher's best unseen items each user gets."""
@@ -64,14 +71,21 @@ class EvaluateParams(Config):
     """Downstream models by name, with settings that depart from their defaults."""
     baselines: list[str]
     """Condensers to compare with, at the same budget; for an inductive set ``random`` brings ``random-users`` along."""
-    seeds: list[int] = Field(min_length=1)
-    """Seeds of the downstream trainings."""
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    """Seeds of the downstream trainings, each once: the same training twice would pass for a spread of none."""
     trials: int = Field(1, ge=1)
     """Settings tried on valid, the same number for every training set."""
     fold_in: bool = False
     """Whether real users are folded in from their whole training histories also where a set holds rows of theirs."""
     curve_ratios: list[float] = Field(default_factory=list)
     """Ratios of the quality-against-ratio curve; empty for none."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value):
+            raise ValueError("a seed that is named twice is one training, not two; name each once")
+        return value
 
 
 class GateParams(Config):
@@ -102,6 +116,14 @@ class RegistrationParams(Config):
     approval: bool = False
     """Whether a set that passes the gate waits for a person, as ``challenger``."""
     gate: GateParams = Field(default_factory=GateParams)
+
+    @field_validator("name")
+    @classmethod
+    def _taken_by_mlflow(cls, value: str | None) -> str | None:
+        # MLflow itself says so when the set is registered, after hours of work.
+        if value and (value.isspace() or value == "." or value.startswith("..") or set(value) & set("/:")):
+            raise ValueError("MLflow takes no blank name, no '/' or ':' in one, and none that is . or begins with ..")
+        return value
 
 
 class RefreshParams(Config):

@@ -58,10 +58,10 @@ def register(params: PipelineParams, files: Workspace, out: Path) -> None:
         outcomes += _beside_champion(registry, params, files)
     with tracker.run(run_name(params), tags=_tags(params, card, outcomes) | lineage) as run:
         _log_settings(run, params, files, timings)
-        _log_data(run, files, card, params.dataset.name)
+        _log_data(run, files, card, data_name(params.dataset))
         _log_results(run, files, results, card, timings)
         for training in _trainings(files, evaluation, timings):
-            _log_training(tracker, run, training, data_inputs(files, card, params.dataset.name))
+            _log_training(tracker, run, training, data_inputs(files, card, data_name(params.dataset)))
         _log_teacher(tracker, run, files, params)
         _log_files(run, files)
         run.flush()
@@ -128,7 +128,7 @@ def _lineage(files: Workspace, card: Mapping[str, Any]) -> dict[str, str]:
 
 def _tags(params: PipelineParams, card: Mapping[str, Any], outcomes: list[Outcome]) -> dict[str, str]:
     return {
-        "dataset": params.dataset.name,
+        "dataset": data_name(params.dataset),
         "condenser": params.condense.name,
         "ratio": f"{params.condense.ratio:g}",
         "source": params.teacher.name,
@@ -288,6 +288,7 @@ def _register_dataset(
     if decision is None:  # else it was tried again, and a person may have decided since
         tracker.client.update_model_version(name, created, description=read_text(files.condensed / "card.md"))
         tracker.client.update_registered_model(name, f"Condensed sets of {data_name(params.dataset)}, made by DConRec.")
+        registry.supersede(created)
         decision = _decide(registry, created, outcomes, approval=params.registration.approval)
     champion = registry.champion()
     return {

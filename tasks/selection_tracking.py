@@ -5,7 +5,7 @@ from typing import Any
 
 from dconrec_core.condensation.dataset import read_card
 from dconrec_core.data.download import file_sha256
-from tasks.naming import run_name
+from tasks.naming import data_name, run_name
 from tasks.params import PipelineParams
 from tasks.selection import FIGURES, agreement_of
 from tasks.tracked_data import data_inputs
@@ -30,7 +30,7 @@ def track_selection(params: PipelineParams, files: Workspace, result: Mapping[st
     names = ("dataset", "condenser", "ratio", "inductive", "seed", "n_configurations")
     facts = {**{name: result[name] for name in names}, "shortlist": result["shortlist"] or "all"}
     tags = {
-        "dataset": result["dataset"],
+        "dataset": data_name(params.dataset),
         "condensed.sha256": result["condensed_sha256"],
         "chosen": agreement.chosen,
         "best": agreement.best,
@@ -38,7 +38,7 @@ def track_selection(params: PipelineParams, files: Workspace, result: Mapping[st
     }
     with tracker.run(f"{run_name(params)} selection", tags=tags) as run:
         run.params(facts)
-        run.datasets(list(data_inputs(files, card, params.dataset.name).values()))
+        run.datasets(list(data_inputs(files, card, data_name(params.dataset)).values()))
         figures = ("kendall_tau", "kendall_tau_test", "regret", "regret_at_random")
         clocks = ("seconds_condensed", "seconds_full", "time_ratio")
         run.metrics({name: getattr(agreement, name) for name in (*figures, *clocks)})

@@ -34,6 +34,11 @@ PAGE = 1000
 BATCH = 1000
 """The most metrics one request of MLflow may carry."""
 PARAM_LENGTH = 6000
+REFUSALS = (
+    "INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "ENDPOINT_NOT_FOUND",
+    "PERMISSION_DENIED", "UNAUTHENTICATED",
+)  # fmt: skip
+"""What MLflow's errors are where it works and says no. Of a damaged database it says BAD_REQUEST."""
 
 
 class TrackingError(DConRecError):
@@ -52,12 +57,16 @@ def told(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise TrackingError(f"MLflow at {uri}: {reason}; {_way_out(reason)}") from error
+        raise TrackingError(f"MLflow at {uri}: {reason}; {_way_out(error, reason)}") from error
 
 
-def _way_out(reason: str) -> str:
+def _way_out(error: Exception, reason: str) -> str:
     if "disk is full" in reason:  # SQLite's words
         return "free some space and run again; finished stages are kept"
+    if _no_answer(error):
+        return "check MLFLOW_TRACKING_URI, and whether its server runs"
+    if isinstance(error, MlflowException) and error.error_code in REFUSALS:
+        return "correct what it names; where that is right, check MLFLOW_TRACKING_URI"
     return "check MLFLOW_TRACKING_URI, or move its database aside"
 
 

@@ -43,7 +43,7 @@ def night(monkeypatch, tmp_path, root):
 
     def registry(tracker, name):
         return SimpleNamespace(
-            by_alias=lambda alias: waiting[-1] and SimpleNamespace(version=waiting[-1]),
+            is_waiting=lambda version: waiting[-1] == version,
             champion=lambda: None,
             promote=lambda *words: (written.append(("promote", *words)), waiting.append(None)),
             decline=lambda *words: (written.append(("decline", *words)), waiting.append(None)),

@@ -1,7 +1,8 @@
 import pytest
 
 from dconrec_core.atomic import write_json
-from tasks.gate import judge, judge_files
+from dconrec_core.condensation import CONDENSERS
+from tasks.gate import RANDOM_BASELINES, judge, judge_files
 from tasks.params import GateParams
 from tasks.summary import Estimate, Result
 from tasks.workspace import Workspace
@@ -36,17 +37,20 @@ def test_the_best_random_baseline_must_be_beaten(ndcg, passed):
     assert outcomes([*GOOD, result("random-pool", ndcg, 0.9)])["above_baselines"][0] is passed
 
 
-def test_whole_users_drawn_at_random_must_be_beaten_too():
-    assert outcomes([*GOOD, result("random-users", 0.29, 0.97)])["above_baselines"] == (
+@pytest.mark.parametrize("name", [name for name in CONDENSERS if name.startswith("random")])
+def test_every_condenser_that_draws_by_lot_must_be_beaten(name):
+    assert name in RANDOM_BASELINES
+    others = [one for one in GOOD if one.training_set != name]
+    assert outcomes([*others, result(name, 0.29, 0.97)])["above_baselines"] == (
         False,
-        "bprmf 0.2800 against 0.2900 (random-users)",
+        f"bprmf 0.2800 against 0.2900 ({name})",
     )
 
 
 def test_without_a_random_baseline_nothing_is_shown():
     assert outcomes(GOOD[:2])["above_baselines"] == (
         False,
-        "nothing to compare bprmf with; add random or random-pool or random-users to evaluate.baselines",
+        "nothing to compare bprmf with; add random, random-pool, random-users or random-per-user to evaluate.baselines",
     )
     assert list(outcomes(GOOD[:2], above_baselines=False)) == ["min_quality"]
 

@@ -63,10 +63,9 @@ def test_life_of_three_versions(registry, tmp_path):
         registry.rollback("nothing yet")
     registry.promote("1", "first", "gate")
     assert registry.verdict("1") == "champion"
-    with pytest.raises(DataError, match="first champion; there is nothing to go back to"):
+    with pytest.raises(DataError, match="no other set was champion before version 1 of toy; there is nothing"):
         registry.rollback("too early")
     registry.wait("2", "passed")
-    assert registry.verdict("2") == "waits for a person: python -m flows.nightly --approve asks"
     assert str(registry.by_alias(CHALLENGER).version) == "2"
     assert str(registry.champion().version) == "1"
     registry.promote("2", "looks right", "a person")
@@ -95,6 +94,24 @@ def test_life_of_three_versions(registry, tmp_path):
     assert description.count("## Decisions") == 1
 
 
+def test_a_challenger_waits_only_until_a_later_version_is_registered(registry):
+    registry.promote("1", "for this test", "a person")
+    registry.wait("2", "passed")  # version 3 is there, as where its registration was cut off
+    assert not registry.is_waiting("2")
+    assert registry.verdict("2") == "not champion (a later version was registered before anybody answered)"
+    registry.supersede("3")
+    assert registry.verdict("2") == "not champion (declined: superseded by version 3)"
+    assert version(registry, "2").tags["decision.by"] == "gate"
+    assert registry.by_alias(CHALLENGER) is None
+    registry.wait("3", "passed")
+    for told_again in "23":
+        registry.supersede(told_again)
+    assert registry.is_waiting("3")
+    assert registry.verdict("3") == "waits for a person: python -m flows.nightly --approve asks"
+    registry.tracker.client.delete_registered_model_alias("toy", CHALLENGER)
+    assert not registry.is_waiting("3")
+
+
 def test_another_try_of_a_decision_that_was_cut_off_leaves_what_one_would_have(registry, monkeypatch):
     registry.promote("1", "for this test", "a person")
     registry.wait("3", "passed")
@@ -111,6 +128,21 @@ def test_another_try_of_a_decision_that_was_cut_off_leaves_what_one_would_have(r
     assert version(registry, "3").tags["champion.before"] == "1"
     assert registry.by_alias(CHALLENGER) is None
     assert str(registry.champion().version) == "3"
+
+
+def test_rolling_back_never_ends_at_the_same_bytes(registry):
+    client = registry.tracker.client
+    client.create_registered_model("again")
+    twice = Registry(registry.tracker, "again")
+    for number, sha256 in enumerate("aabba", 1):
+        client.create_model_version("again", version(registry, "1").source, tags={SHA256: sha256 * 64})
+        twice.promote(str(number), "passed", "gate")
+        if number == 2:
+            with pytest.raises(DataError, match="no other set was champion before version 2 of again"):
+                twice.rollback("too early")
+    assert [twice.rollback("clicks fell") for _ in range(2)] == [("5", "4"), ("4", "2")]
+    with pytest.raises(DataError, match="nothing to go back to"):
+        twice.rollback("and again")
 
 
 def test_a_former_set_is_replaced_and_nothing_else_is(registry, tmp_path):

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowException
 
+from dconrec_core.errors import ConfigError
 from flows.params import read_params
 from tasks.model_registry import Registry
-from tasks.naming import model_name
+from tasks.naming import data_name, model_name, run_name
 from tasks.tracking import Tracker
 
 
@@ -28,11 +30,28 @@ def named(root: Path, path: str, **changes: object) -> str:
 )
 def test_each_file_of_the_users_own_has_a_registered_model_of_its_own(root, path, name):
     assert named(root, path) == name
+    params = read_params(root, {"dataset": {"name": "file", "config": {"path": path}}, "condense.ratio": 0.25})
+    assert data_name(params.dataset) == name.removesuffix("-condensed")
+    assert run_name(params) == f"{data_name(params.dataset)} {params.condense.name} 0.25"
 
 
 def test_other_datasets_have_theirs_and_a_name_that_is_given_stands(root):
     assert model_name(read_params(root, {"dataset": {"name": "ml-1m"}})) == "ml-1m-condensed"
     assert named(root, "data/input/ratings.csv", **{"registration.name": "mine"}) == "mine"
+
+
+@pytest.mark.slow
+def test_a_name_that_mlflow_refuses_is_refused_when_parameters_are_read(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = Tracker.open("ours", tmp_path).client
+    for name in ("team/toy", "team:toy", " ", ".", "..", "..toy"):
+        with pytest.raises(MlflowException):
+            client.create_registered_model(name)
+        with pytest.raises(ConfigError, match=r"registration\.name is .*: value error, MLflow takes no"):
+            read_params(root, {"registration.name": name})
+    for name in ("team toy", ".toy", "toy.", "it's"):
+        client.create_registered_model(name)
+        assert read_params(root, {"registration.name": name}).registration.name == name
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from dconrec_core.atomic import write_json, write_text
 from dconrec_core.errors import DataError
 from tasks.model_registry import CHALLENGER, Registry
-from tasks.params import PipelineParams
+from tasks.params import Component, PipelineParams
 from tasks.register import register
 from tasks.tracking import Tracker
 from tests.tasks.report_files import MODELS, SETS, fabricate
@@ -189,6 +189,37 @@ def test_a_decision_made_since_outlives_another_try(home, tmp_path):
     assert registry.by_alias(CHALLENGER) is None
     description = registry.tracker.client.get_model_version("asked", "1").description
     assert [word in description for word in ("**waiting**", "**declined**")] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("later", "decision"),
+    [({}, "promoted"), ({"gate": {"min_quality": 0.99}}, "rejected"), ({"approval": True}, "waiting")],
+)
+def test_a_question_is_taken_back_when_a_later_set_is_registered(home, tmp_path, later, decision):
+    name, out = f"before-{decision}", tmp_path / "registration.json"
+    register(params(experiment=name, name=name, approval=True), home, out)
+    registry = Registry(Tracker.open(name, home.root / "mlflow"), name)
+    assert registry.is_waiting("1")
+    write_json(home.metrics, {"another run": decision})
+    register(params(experiment=name, name=name, **later), home, out)
+    second = json.loads(out.read_text())
+    assert (second["version"], second["decision"]) == ("2", decision)
+    assert registry.verdict("1") == "not champion (declined: superseded by version 2)"
+    assert not registry.is_waiting("1")
+    assert registry.is_waiting("2") is (decision == "waiting")
+
+
+def test_a_file_of_the_users_own_gives_its_name_to_the_run_the_tags_and_the_data(home, tmp_path):
+    from_file = {"name": "file", "config": {"path": "data/input/clicks.csv"}}
+    out = tmp_path / "registration.json"
+    register(params(experiment="own").model_copy(update={"dataset": Component.model_validate(from_file)}), home, out)
+    registration = json.loads(out.read_text())
+    client = Tracker.open("own", home.root / "mlflow").client
+    run = client.get_run(registration["run_id"])
+    assert (registration["model"], run.info.run_name) == ("clicks-condensed", "clicks dconrec 0.25")
+    for tags in (run.data.tags, client.get_model_version("clicks-condensed", "1").tags):
+        assert tags["dataset"] == "clicks"
+    assert {one.dataset.name for one in run.inputs.dataset_inputs} == {"clicks", "clicks-condensed"}
 
 
 def test_experiment_and_name_can_be_chosen(home, tmp_path):

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from dconrec_core.data.io import read_split, write_table
+from dconrec_core.data.prepare import prepare
 from dconrec_core.errors import ConfigError, DataError
 from tasks.params import PrepareParams, SplitParams
-from tasks.split import split
+from tasks.split import divide, split
 
 
 def ratings() -> pd.DataFrame:
@@ -142,7 +144,6 @@ SINGLES = pd.DataFrame({"user_id": range(50), "item_id": [f"i{n % 5}" for n in r
             DataError,
             "split.strategy is 'given', but the data comes without a split; set split.strategy: random",
         ),
-        (ratings(), {"valid": 0.5, "test": 0.5}, ConfigError, "leave nothing to train on"),
         (SINGLES, {"threshold": None}, DataError, "part must have train, valid and test rows; users with"),
         (ratings().query("user_id == 100"), {}, DataError, "user must have at least 2 different values, found 1"),
     ],
@@ -154,3 +155,18 @@ def test_what_cannot_be_split_is_one_line_and_writes_nothing(
         run(tmp_path, frame, **params)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["validated"]
+
+
+@pytest.mark.parametrize(("valid", "test"), [(0.5, 0.5), (0.9, 0.1), (0.7, 0.3), (0.3, 0.699), (0.95, 0.9)])
+@pytest.mark.parametrize("strategy", ["random", "temporal", "given"])
+def test_shares_are_refused_at_the_start_where_the_split_would_refuse_them(strategy: str, valid: float, test: float):
+    prepared = prepare(ratings().assign(part=np.where(np.arange(301) % 10 < 3, "test", "train")))
+    share = {"strategy": strategy, "valid": valid, "test": test}
+    refusal = r"leave nothing to train on; keep their sum below 1"
+    if strategy == "given" or valid + test < 1:
+        divide(prepared, SplitParams.model_validate(share), seed=0)
+        return
+    with pytest.raises(ConfigError, match=refusal):
+        divide(prepared, SplitParams.model_construct(**share), seed=0)
+    with pytest.raises(ValidationError, match=refusal):
+        SplitParams.model_validate(share)

@@ -165,9 +165,19 @@ def test_metric_name():
 def test_a_server_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(TrackingError, match="MLFLOW_TRACKING_URI") as error:
+    with pytest.raises(TrackingError, match=r"; check MLFLOW_TRACKING_URI, and whether its server runs$") as error:
         Tracker.open("trial", tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_what_mlflow_refuses_is_no_reason_to_move_its_database(tracker):
+    tracker.client.create_registered_model("taken")
+    for name, words in (("team/toy", "Invalid model name 'team/toy'"), ("taken", "already exists")):
+        with (
+            pytest.raises(TrackingError, match=f"{words}.*; correct what it names; where that is right, check MLFLOW"),
+            told(tracker.uri),
+        ):
+            tracker.client.create_registered_model(name)
 
 
 def test_a_full_disk_is_told_with_its_way_out():
@@ -181,7 +191,7 @@ def test_a_full_disk_is_told_with_its_way_out():
 def test_a_file_that_is_no_database_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "mlflow.db").write_text("not a database" * 100)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    with pytest.raises(TrackingError, match=r"mlflow\.db") as error:
+    with pytest.raises(TrackingError, match=r"mlflow\.db: .*, or move its database aside$") as error:
         Tracker.open("trial", tmp_path)
     assert "\n" not in str(error.value)
 

@@ -52,7 +52,7 @@ class AugmentParams(Config):
     """Pre-augmentation: how many of the teacher's best unseen items each user gets."""
 
     pseudo_ratio: float = Field(0.3, ge=0)
-    min_pseudo: int = Field(5, ge=0)
+    min_pseudo: int = Field(20, ge=0)
 
 
 class CondenseParams(Component):

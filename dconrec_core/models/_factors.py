@@ -1,5 +1,6 @@
 """Embedding tables as models keep them: dot-product scores, folding in, state by name, initial values."""
 
+import math
 import time
 from typing import Any, Literal
 
@@ -57,7 +58,9 @@ class FactorScores:
         started = time.perf_counter()
         self.user_factors = np.where((train.user_degree > 0)[:, None], users, np.float32(0))  # no row, nothing learned
         self.item_factors = items
-        self.folding, quality = FoldIn.of(self.config, train).tuned(self.config.fold_in_penalty, items, valid)
+        looked = valid is not None and valid.histories is not None and not math.isnan(history.best_valid)
+        known = history.best_valid if looked else None  # each look folds users in with the first penalty
+        self.folding, quality = FoldIn.of(self.config, train).tuned(self.config.fold_in_penalty, items, valid, known)
         taken = time.perf_counter() - started
         history.seconds += taken
         if quality is not None and valid is not None and valid.histories is not None:

@@ -78,18 +78,29 @@ class FoldIn:
     def _weights(self, exponent: float) -> npt.NDArray[np.float64]:
         return np.asarray((self.item_degree + 1.0) ** -exponent)
 
-    def tuned(self, penalties: list[float], items: FloatArray, valid: RankingTask | None) -> tuple[Self, float | None]:
+    def tuned(
+        self, penalties: list[float], items: FloatArray, valid: RankingTask | None, known: float | None = None
+    ) -> tuple[Self, float | None]:
         """The best of ``penalties`` on valid, the first without, and its NDCG@10 where there was something to choose.
 
         Users are folded in for this even where the task looks them up by id.
+
+        Args:
+            penalties: The first is that of ``self``.
+            items: Embeddings, ``[n_items, d]``.
+            valid: What decides.
+            known: NDCG@10 with the first, where it was measured already.
         """
         if valid is None or len(penalties) == 1:
             return self, None
-        best, highest = self, -1.0
-        for penalty in penalties:
+
+        def quality_of(candidate: Self) -> float:
+            return valid.measure(candidate.scores(items, valid.histories or valid.seen), (10,))[CRITERION]
+
+        best, highest = self, quality_of(self) if known is None else known
+        for penalty in penalties[1:]:
             candidate = replace(self, penalty=penalty)
-            quality = valid.measure(candidate.scores(items, valid.histories or valid.seen), (10,))[CRITERION]
-            if quality > highest:
+            if (quality := quality_of(candidate)) > highest:
                 best, highest = candidate, quality
         return best, highest
 

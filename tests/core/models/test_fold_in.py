@@ -94,6 +94,9 @@ def test_penalty_that_ranks_valid_best_is_kept(inductive: bool, planted_split: S
     ]
     assert len(set(quality)) > 1
     folding, best = first.tuned(PENALTIES, items, valid)
+    known = valid.measure(first.scores(items, train), (10,))["ndcg@10"]
+    assert first.tuned(PENALTIES, items, valid, known) == (folding, best)
+    assert first.tuned(PENALTIES, items, valid, 2.0) == (first, 2.0)  # taken as it is
     assert (folding.penalty, best) == (PENALTIES[int(np.argmax(quality))], max(quality))
 
 

@@ -92,11 +92,11 @@ def run_epochs(
         TrainingError: A loss is not finite.
         DataError: ``valid`` is not about what is trained; see ``RankingTask.check``.
     """
+    history, best, clock = History(), None, time.perf_counter
     if valid is not None:
         valid.check(trainer.train)
         if not len(valid.users):  # every look would be as good as the first
-            valid = None
-    history, best, clock = History(), None, time.perf_counter
+            history.best_valid, valid = 0.0, None
     begun = clock() if begun is None else begun
     checkpoint = Checkpoint.of(options, name, config, trainer.train, valid)
     first = 1

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowException
@@ -17,8 +18,9 @@ pytestmark = pytest.mark.slow  # a fresh database takes seconds
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory):
     home = tmp_path_factory.mktemp("tracker") / "mlflow"
+    mlflow.set_tracking_uri(None)  # what another module of this process may have left
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI")
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield Tracker.open("trial", home)
         patch.undo()
 

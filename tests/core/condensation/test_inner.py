@@ -140,4 +140,4 @@ def test_a_judge_looks_with_its_own_settings_and_masks_go_on_from_the_usual_ones
     model = Factors(pool.interactions.take(pool.observed), own, random)
     for _ in range(5):
         model.epoch()
-    assert quality == usual.task.measure(model.score, (10,))["ndcg@10"]
+    assert quality.ndcg == usual.task.measure(model.score, (10,))["ndcg@10"]

@@ -1,6 +1,5 @@
 """Embedding tables as models keep them: dot-product scores, folding in, state by name, initial values."""
 
-import math
 import time
 from typing import Any, Literal
 
@@ -58,12 +57,12 @@ class FactorScores:
         started = time.perf_counter()
         self.user_factors = np.where((train.user_degree > 0)[:, None], users, np.float32(0))  # no row, nothing learned
         self.item_factors = items
-        looked = valid is not None and valid.histories is not None and not math.isnan(history.best_valid)
-        known = history.best_valid if looked else None  # each look folds users in with the first penalty
+        folded = valid is not None and valid.histories is not None
+        known = history.best_valid if folded else None  # each look folds users in with the first penalty
         self.folding, quality = FoldIn.of(self.config, train).tuned(self.config.fold_in_penalty, items, valid, known)
         taken = time.perf_counter() - started
         history.seconds += taken
-        if quality is not None and valid is not None and valid.histories is not None:
+        if folded and quality is not None:
             history.best_valid = quality
             history.seconds_to_best += taken  # the choice is a part of what is as good as that
 

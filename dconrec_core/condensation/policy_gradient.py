@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from dconrec_core.condensation.base import make_condensed
 from dconrec_core.condensation.bernoulli import draw_masks, policy_gradient
 from dconrec_core.condensation.inner import InnerTraining
-from dconrec_core.condensation.proposal import RULES, Proposal, Values, proposed_logits
+from dconrec_core.condensation.proposal import Proposal, Rule, Values, climb, proposed_logits
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
 from dconrec_core.condensation.stand_in import StandIn
 from dconrec_core.models.bprmf import BPRMFConfig
@@ -186,8 +186,11 @@ class DConRec:
             look = inner.look(search.final_set(keep_prob))
             return Proposal(logits, keep_prob, look, {"rule": rule, "kept_pass": kept_pass})
 
-        by_rule = [proposal(proposed_logits(pool, rule, search.tail, search.left), rule.name, 0) for rule in RULES]
-        best = max(by_rule, key=lambda one: one.look.ndcg)
+        def by_rule(rule: Rule) -> Proposal:
+            return proposal(proposed_logits(pool, rule, search.tail, search.left), rule.name, 0)
+
+        plain = by_rule(Rule())
+        best = by_rule(climb(lambda rule: by_rule(rule).look, plain.look, config.min_gain))
         rule = best.notes["rule"]
         stand_in = StandIn(
             pool, best.logits, search.count, config.passes, config.batch_users, config.stand_in_rate, rng
@@ -200,7 +203,7 @@ class DConRec:
             best = max(best, candidate, key=lambda one: one.look.ndcg)
             metrics = {"stand_in_loss": loss, "valid_ndcg@10": candidate.look.ndcg}
             options.on_epoch(EpochEvent(f"{options.label}, stand-in", number, stand_in.passes, metrics))
-        return by_rule[0], best
+        return plain, best
 
     def learning_rate(self, epoch: int) -> float:
         """Step size of an outer epoch, counted from 1."""

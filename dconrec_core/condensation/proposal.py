@@ -1,10 +1,12 @@
 """What ``dconrec`` starts from: the teacher's ranking, shared out in several ways of which the best on valid is kept.
 
-A policy of two numbers with the real reward: how much of the budget a user gets, and how an observed interaction stands
-against a pseudo one of the same score. Which is best depends on the data and on the budget (docs/method.md).
+A policy of three numbers with the real reward: how much of the budget a user gets, how an observed interaction stands
+against a pseudo one of the same score, and a popular item against a rare one. Which is best depends on the data and on
+the budget (docs/method.md).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,22 +23,35 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rule:
-    """One way to share a budget out.
+    """One way to share a budget out; by default the teacher's ranking as it stands, the same number for every user.
 
     Attributes:
         power: Users get as many interactions as their number of them to this power, 0 being the same for all; None
             ranks all candidates of all users in one list.
         observed: Added to the score of an observed candidate, in standard deviations of its user's scores.
+        popularity: Added to a candidate's score for each standard deviation by which its item's log number of
+            interactions lies above its user's other candidates'.
     """
 
-    power: float | None
-    observed: float
+    power: float | None = 0.0
+    observed: float = 0.0
+    popularity: float = 0.0
 
     @property
     def name(self) -> str:
-        """For the card: ``degree^0.5, observed -1``."""
+        """For the card: ``degree^0.5, observed -1, popularity -0.25``."""
         share = "one ranking" if self.power is None else f"degree^{self.power:g}"
-        return f"{share}, observed {self.observed:+g}"
+        return f"{share}, observed {self.observed:+g}, popularity {self.popularity:+g}"
+
+
+CORNERS = tuple(Rule(power, observed) for observed in (0.0, -1.0, -4.0) for power in (0.0, 0.5, None))
+"""Rules far apart, of which the best is gone on from; the first is the plain one."""
+AXES: dict[str, tuple[Any, ...]] = {
+    "popularity": (0.0, -0.25, -0.5, -0.75, -1.0),
+    "observed": (0.0, -1.0, -2.0, -4.0),
+    "power": (0.0, 0.5, None),
+}
+"""Values of each number of a rule, in the order in which they are gone through."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +71,40 @@ class Proposal:
     notes: dict[str, Any]
 
 
-RULES = tuple(Rule(power, observed) for power in (0.0, 0.5, None) for observed in (0.0, -1.0))
-"""The first is the teacher's ranking as it stands, the same number for every user."""
+def climb(look: Callable[[Rule], Look], plain: Look, errors: float) -> Rule:
+    """Go from the best of the corners along one number after the other, as long as that pays, until it pays nowhere.
+
+    Args:
+        look: What a rule is worth; asked at most once for each.
+        plain: What the plain rule is worth.
+        errors: Standard errors by which a rule has to beat the one before.
+    """
+    known = {Rule(): plain}
+
+    def pays(rule: Rule) -> bool:
+        if rule not in known:
+            known[rule] = look(rule)
+        return known[rule].beats(known[best], errors)
+
+    best, before = Rule(), None
+    for rule in CORNERS[1:]:
+        if pays(rule):
+            best = rule
+    while best != before:
+        before = best
+        for axis, values in AXES.items():
+            for step in (1, -1):
+                place = values.index(getattr(best, axis)) + step
+                while 0 <= place < len(values) and pays(rule := replace(best, **{axis: values[place]})):
+                    best, place = rule, place + step
+    return best
 
 
-def standardised(pool: CandidatePool) -> Values:
-    """The teacher's scores with mean 0 and standard deviation 1 within each user, float64 ``[n]``."""
-    users, score = pool.interactions.users, pool.score.astype(np.float64)
+def standardised(pool: CandidatePool, values: npt.NDArray[Any]) -> Values:
+    """Values of candidates with mean 0 and standard deviation 1 within each user, float64 ``[n]``."""
+    users, values = pool.interactions.users, values.astype(np.float64)
     count = np.maximum(pool.interactions.user_degree, 1)
-    centred = score - (np.bincount(users, weights=score, minlength=len(count)) / count)[users]
+    centred = values - (np.bincount(users, weights=values, minlength=len(count)) / count)[users]
     variance = np.bincount(users, weights=centred**2, minlength=len(count)) / count
     return np.asarray(centred / np.sqrt(variance + 1e-12)[users])
 
@@ -79,7 +119,10 @@ def proposed_logits(pool: CandidatePool, rule: Rule, tail: npt.NDArray[np.bool_]
         left: How many others are kept.
     """
     users = pool.interactions.users
-    value = standardised(pool) + rule.observed * pool.observed
+    value = standardised(pool, pool.score) + rule.observed * pool.observed
+    if rule.popularity:
+        log_count = np.log1p(pool.train.item_degree)[pool.interactions.items]
+        value += rule.popularity * standardised(pool, log_count)
     if rule.power is None:
         edge = np.sort(value[~tail])[-left] if 0 < left <= int((~tail).sum()) else value.min(initial=0.0)
         return np.where(tail, np.inf, value - edge)

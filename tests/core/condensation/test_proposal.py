@@ -1,12 +1,15 @@
 """How the budget is shared out before anything is searched for: exact counts, whoever has how much."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dconrec_core.condensation.base import best_candidates
-from dconrec_core.condensation.proposal import RULES, Rule, proposed_logits, shares, standardised
+from dconrec_core.condensation.inner import Look
+from dconrec_core.condensation.proposal import AXES, CORNERS, Rule, climb, proposed_logits, shares, standardised
 from dconrec_core.types import CandidatePool, Interactions
 
 
@@ -50,7 +53,7 @@ def test_power_0_gives_all_alike_and_power_1_in_proportion() -> None:
 def test_one_ranking_keeps_the_largest_standardised_scores_of_all() -> None:
     pool = pool_of([8, 16, 32])
     logits = proposed_logits(pool, Rule(None, 0.0), np.zeros(len(pool), dtype=bool), 10)
-    assert set(np.argsort(-logits)[:10]) == set(np.argsort(-standardised(pool))[:10])
+    assert set(np.argsort(-logits)[:10]) == set(np.argsort(-standardised(pool, pool.score))[:10])
     assert (logits >= 0).sum() == 10
 
 
@@ -64,7 +67,50 @@ def test_observed_ones_stand_back_by_the_rules_number() -> None:
     assert shares_kept[0] == 0 < shares_kept[1] < shares_kept[2] == 1
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_popular_items_stand_back_by_the_rules_number() -> None:
+    """All scores alike: the rule alone decides, and item i was interacted with by i users."""
+    n_users, n_items = 12, 12
+    pairs = Interactions.of(np.repeat(np.arange(n_users), n_items), np.tile(np.arange(n_items), n_users), 12, 12)
+    observed = pairs.items > pairs.users
+    pool = CandidatePool(pairs, observed, np.zeros(len(pairs), dtype=np.float32))
+    none = np.zeros(len(pool), dtype=bool)
+    for weight, kept_items in ((-0.5, {0, 1, 2}), (0.5, {9, 10, 11})):
+        logits = proposed_logits(pool, Rule(popularity=weight), none, 3 * n_users)
+        assert set(pairs.items[best_candidates(logits, pool.score, 3 * n_users)]) == kept_items
+
+
+def worth_of(best: Rule) -> dict[Rule, Look]:
+    """Looks that fall with the distance to a rule, alike for all of three users but for a little."""
+
+    def places(rule: Rule) -> list[int]:
+        return [AXES[axis].index(getattr(rule, axis)) for axis in AXES]
+
+    rules = (Rule(*values) for values in product(*(AXES[axis] for axis in ("power", "observed", "popularity"))))
+    distance = {rule: sum(abs(a - b) for a, b in zip(places(rule), places(best), strict=True)) for rule in rules}
+    return {rule: Look(np.array([0.9, 0.8, 0.7]) - 0.05 * far + [0, 0.001 * far, 0]) for rule, far in distance.items()}
+
+
+@given(st.builds(Rule, *(st.sampled_from(AXES[axis]) for axis in ("power", "observed", "popularity"))))
+def test_climbing_ends_at_the_one_best_and_looks_at_each_once(best: Rule) -> None:
+    worth, asked = worth_of(best), []
+
+    def look(rule: Rule) -> Look:
+        asked.append(rule)
+        return worth[rule]
+
+    assert climb(look, worth[Rule()], 1.0) == best
+    assert len(asked) == len(set(asked)) < len(worth) / 2
+    assert Rule() not in asked
+
+
+def test_climbing_stays_where_no_gain_is_larger_than_its_error() -> None:
+    """What one user gains another loses, but for a little."""
+    plain = Look(np.array([0.5, 0.5]))
+    assert climb(lambda rule: Look(np.array([0.9, 0.2])), plain, 1.0) == Rule()
+    assert climb(lambda rule: Look(np.array([0.9, 0.2])), plain, 0.0) != Rule()
+
+
+@pytest.mark.parametrize("rule", CORNERS, ids=lambda rule: rule.name)
 def test_the_tail_comes_first_and_is_inside_its_users_share(rule: Rule) -> None:
     pool = pool_of([3, 30, 30])
     tail = pool.interactions.users == 0
@@ -80,4 +126,4 @@ def test_standardised_scores_have_one_scale_for_all_users() -> None:
     wide = CandidatePool(
         pool.interactions, pool.observed, pool.score * (1 + pool.interactions.users).astype(np.float32)
     )
-    np.testing.assert_allclose(standardised(wide), standardised(pool), atol=1e-5)
+    np.testing.assert_allclose(standardised(wide, wide.score), standardised(pool, pool.score), atol=1e-5)

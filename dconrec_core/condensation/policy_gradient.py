@@ -59,8 +59,8 @@ class DConRecConfig(Config):
     baseline: bool = True
     """Leave-one-out baseline of the estimate."""
     min_gain: float = Field(1.0, ge=0)
-    """Standard errors, paired over the users of valid, by which what was found has to be better there than the first
-    proposal, the teacher's own ranking; otherwise that is kept. Of a dozen looks one is better by chance."""
+    """Standard errors, paired over the users of valid, by which a rule has to be better there than the one before it, and
+    what was found than the teacher's own ranking; otherwise that is kept. Of a dozen looks one is better by chance."""
     tail_threshold: int = Field(10, ge=0)
     """Users with at most so many interactions keep them all; they count inside the budget."""
     warm_epochs: int = Field(30, ge=0)

@@ -190,6 +190,7 @@ class DConRec:
             return proposal(proposed_logits(pool, rule, search.tail, search.left), rule.name, 0)
 
         plain = by_rule(Rule())
+        # Looked at once more: of the best of many looks a part is luck.
         best = by_rule(climb(lambda rule: by_rule(rule).look, plain.look, config.min_gain))
         rule = best.notes["rule"]
         stand_in = StandIn(

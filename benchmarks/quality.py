@@ -19,7 +19,7 @@ from dconrec_core.condensation import CONDENSERS
 from dconrec_core.models import MODELS
 from flows.params import read_preset
 from tasks.comparison import Cell, Comparison, Settings, Source, Teaching, beside_full
-from tasks.grid import model_settings
+from tasks.grid import model_settings, model_trials
 
 __all__ = ["CONDENSERS", "PLANS", "TUNED", "Plan", "Run", "Source", "Teaching", "beside_full", "cells"]
 
@@ -38,7 +38,7 @@ class Plan:
         condensers: Names in ``CONDENSERS``.
         models: Downstream models, with settings that both sides have.
         teaching: The pool.
-        trials: Size of each search.
+        trials: Size of each search, where it is not that of the preset.
         seeds: Seeds.
         instead: Models of full data, one trial each, the best of which is the reference of a model that full data are
             too large for; by default each model is compared with itself.
@@ -49,7 +49,7 @@ class Plan:
     condensers: tuple[str, ...]
     models: Mapping[str, Settings]
     teaching: Teaching
-    trials: int = 3
+    trials: int | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
     instead: tuple[str, ...] = ()
 
@@ -72,18 +72,23 @@ class Plan:
             seed=seed,
             teaching=self.teaching,
             settings=self.models[model] if model in self.models else tuned[model],
-            trials=self.trials,
+            trials=self.trials or TRIALS[self.dataset][model],
             beside={name: tuned[name] for name in self.instead},
             base=self.models.get("bprmf"),
-            base_trials=self.trials,
+            base_trials=self.trials or TRIALS[self.dataset]["bprmf"],
         )
 
 
 DATASETS = ("ml-100k", "ml-1m", "gowalla", "ciao")
+PRESETS = {name: read_preset(ROOT, name) for name in DATASETS}
 TUNED: Mapping[str, Mapping[str, Settings]] = {
-    name: {model: model_settings(read_preset(ROOT, name), model) for model in MODELS} for name in DATASETS
+    name: {model: model_settings(preset, model) for model in MODELS} for name, preset in PRESETS.items()
 }
-"""Settings found on valid for full data, from ``presets/``; the search is around them, on both sides."""
+"""Settings found on valid for full data; the search is around them, on both sides."""
+TRIALS: Mapping[str, Mapping[str, int]] = {
+    name: {model: model_trials(preset, model) for model in MODELS} for name, preset in PRESETS.items()
+}
+"""Sizes of the searches."""
 
 
 def _models(dataset: str, *names: str) -> Mapping[str, Settings]:
@@ -92,7 +97,7 @@ def _models(dataset: str, *names: str) -> Mapping[str, Settings]:
 
 STRONG, WIDE = Teaching(), Teaching("graph-filter")
 """EASE; and where the square of the items is too large, a graph filter."""
-FEW_USERS = Teaching("ridge", read_preset(ROOT, "ciao").teacher.config)
+FEW_USERS = Teaching("ridge", PRESETS["ciao"].teacher.config)
 """Of a wide catalogue with few enough users to invert the square of them: NDCG@10 of 0.030 on valid of Ciao, where the
 filter has 0.028."""
 PLANS = (
@@ -100,14 +105,15 @@ PLANS = (
          STRONG),
     Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "bprmf", "lightgcn", "ease", "ridge"), STRONG),
     Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "ngcf"), STRONG),
-    Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "xsimgcl"), STRONG, trials=4),
+    Plan("ml-1m", (0.01, 0.05), ("synthetic-users",), _models("ml-1m", "xsimgcl"), STRONG),
     Plan("ml-100k", (0.005, 0.01, 0.05), ("synthetic-users", "random-users"),
          _models("ml-100k", "bprmf", "lightgcn", "ease", "ridge"), STRONG),
-    Plan("ciao", (0.005, 0.05), ("synthetic-users", "random-users"), _models("ciao", "bprmf", "ridge"), FEW_USERS),
-    Plan("ciao", (0.25,), ("synthetic-users",), _models("ciao", "bprmf", "ridge"), FEW_USERS),
+    Plan("ciao", (0.005, 0.05), ("synthetic-users", "random-users"), _models("ciao", "bprmf", "ridge"), FEW_USERS,
+         trials=3),
+    Plan("ciao", (0.25,), ("synthetic-users",), _models("ciao", "bprmf", "ridge"), FEW_USERS, trials=3),
     Plan("ciao", (0.005, 0.05), ("synthetic-users",), _models("ciao", "lightgcn"), FEW_USERS, trials=1),
     Plan("gowalla", (0.005, 0.05), ("synthetic-users",), _models("gowalla", "bprmf", "lightgcn"), WIDE, trials=1),
-    Plan("gowalla", (0.005, 0.05, 0.25), ("synthetic-users",), _models("gowalla", "ridge"), WIDE,
+    Plan("gowalla", (0.005, 0.05, 0.25), ("synthetic-users",), _models("gowalla", "ridge"), WIDE, trials=3,
          instead=("bprmf", "lightgcn")),
     Plan("ml-100k", (0.001, 0.002, 0.02, 0.1), ("synthetic-users", "random-users"), _models("ml-100k", "bprmf"),
          STRONG, seeds=(0,)),

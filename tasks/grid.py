@@ -54,10 +54,10 @@ def cells(
             teaching=_teaching(preset),
             source=source,
             settings=model_settings(preset, model),
-            trials=trials or _trials(preset, model),
+            trials=trials or model_trials(preset, model),
             condensing=_condenser_settings(preset, condenser) or None,
             base=model_settings(preset, "bprmf") if "bprmf" in models else None,
-            base_trials=trials or _trials(preset, "bprmf"),
+            base_trials=trials or model_trials(preset, "bprmf"),
             source_settings=model_settings(preset, source) if source else {},
             fold_in=fold_in or preset.evaluate.fold_in,
             origin=_origin(preset),
@@ -76,7 +76,8 @@ def model_settings(preset: PipelineParams, model: str) -> Settings:
     return preset.compare.models.get(model, preset.evaluate.models.get(model, {}))
 
 
-def _trials(preset: PipelineParams, model: str) -> int:
+def model_trials(preset: PipelineParams, model: str) -> int:
+    """Size of a model's search in comparisons."""
     return preset.compare.trials.get(model, preset.evaluate.trials)
 
 

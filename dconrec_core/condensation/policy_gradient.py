@@ -59,7 +59,7 @@ class DConRecConfig(Config):
     baseline: bool = True
     """Leave-one-out baseline of the estimate."""
     min_gain: float = Field(1.0, ge=0)
-    """Standard errors, paired over the users of valid, by which a rule has to be better there than the one before it, and
+    """Standard errors, paired over the users of valid, by which a rule has to be better there than the one before, and
     what was found than the teacher's own ranking; otherwise that is kept. Of a dozen looks one is better by chance."""
     tail_threshold: int = Field(10, ge=0)
     """Users with at most so many interactions keep them all; they count inside the budget."""

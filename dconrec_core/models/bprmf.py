@@ -195,4 +195,10 @@ class BPRMF(FactorScores):
         }  # fmt: skip
         # A set of a few hundred interactions: what it does not mention says something too.
         tiny = {"weight_decay": 0.005, "whole_catalogue": True}
-        return [{}, tiny, few, {"weight_decay": 0.04}, {"weight_decay": 0.01}]
+        # Each user's few of the teacher's: rows that start short and anywhere, at full step from the first triplet on.
+        # From the usual start the first looks at such a set cannot be told from standing still, and patience ends.
+        short = {
+            "start": "gaussian", "init_scale": 0.1, "item_init_scale": 0.1, "initial_accumulator": 0.0,
+            "weight_decay": 0.01,
+        }  # fmt: skip
+        return [{}, tiny, few, short, {"weight_decay": 0.04}, {"weight_decay": 0.01}]

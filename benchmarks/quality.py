@@ -112,7 +112,7 @@ PLANS = (
          trials=3),
     Plan("ciao", (0.25,), ("synthetic-users",), _models("ciao", "bprmf", "ridge"), FEW_USERS, trials=3),
     Plan("ciao", (0.005, 0.05), ("synthetic-users",), _models("ciao", "lightgcn"), FEW_USERS, trials=1),
-    Plan("gowalla", (0.005, 0.05), ("synthetic-users",), _models("gowalla", "bprmf", "lightgcn"), WIDE, trials=1),
+    Plan("gowalla", (0.005, 0.05), ("synthetic-users",), _models("gowalla", "bprmf", "lightgcn"), WIDE),
     Plan("gowalla", (0.005, 0.05, 0.25), ("synthetic-users",), _models("gowalla", "ridge"), WIDE, trials=3,
          instead=("bprmf", "lightgcn")),
     Plan("ml-100k", (0.001, 0.002, 0.02, 0.1), ("synthetic-users", "random-users"), _models("ml-100k", "bprmf"),
@@ -125,7 +125,7 @@ PLANS = (
     Plan("ciao", (0.001, 0.002, 0.01, 0.02, 0.1), ("synthetic-users", "random-users"), _models("ciao", "bprmf"),
          FEW_USERS, seeds=(0,)),
     Plan("gowalla", (0.001, 0.002, 0.01, 0.02, 0.1, 0.25), ("synthetic-users",), _models("gowalla", "bprmf"), WIDE,
-         trials=1, seeds=(0,)),
+         seeds=(0,)),
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ masks share their randomness; a candidate answers for its own user's loss; steps
 departure is a setting, and ``dconrec-paper`` undoes them all.
 """
 
+from itertools import count
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from dconrec_core.condensation.base import make_condensed
 from dconrec_core.condensation.bernoulli import draw_masks, policy_gradient
 from dconrec_core.condensation.inner import InnerTraining
-from dconrec_core.condensation.proposal import Proposal, Rule, Values, climb, proposed_logits
+from dconrec_core.condensation.proposal import MOST_RULES, Proposal, Rule, Values, climb, proposed_logits
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
 from dconrec_core.condensation.stand_in import StandIn
 from dconrec_core.models.bprmf import BPRMFConfig
@@ -120,6 +121,8 @@ class DConRec:
     ) -> CondensedDataset:
         """See ``Condenser.condense``. One event an outer epoch: loss, expected size, squared gradient-mapping norm.
 
+        Before that, under labels of their own, one for each rule and each pass of the stand-in that is looked at.
+
         Raises:
             BudgetError: Users at or below ``tail_threshold`` alone are over the budget.
         """
@@ -189,9 +192,17 @@ class DConRec:
         def by_rule(rule: Rule) -> Proposal:
             return proposal(proposed_logits(pool, rule, search.tail, search.left), rule.name, 0)
 
-        plain = by_rule(Rule())
+        numbers = count(1)
+
+        def heard(rule: Rule) -> Proposal:
+            found = by_rule(rule)
+            metrics = {"valid_ndcg@10": found.look.ndcg}
+            options.on_epoch(EpochEvent(f"{options.label}, rules", next(numbers), MOST_RULES, metrics))
+            return found
+
+        plain = heard(Rule())
         # Looked at once more: of the best of many looks a part is luck.
-        best = by_rule(climb(lambda rule: by_rule(rule).look, plain.look, config.min_gain))
+        best = by_rule(climb(lambda rule: heard(rule).look, plain.look, config.min_gain))
         rule = best.notes["rule"]
         stand_in = StandIn(
             pool, best.logits, search.count, config.passes, config.batch_users, config.stand_in_rate, rng

@@ -5,6 +5,7 @@ against a pseudo one of the same score, and a popular item against a rare one. W
 the budget (docs/method.md).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,6 +53,8 @@ AXES: dict[str, tuple[Any, ...]] = {
     "power": (0.0, 0.5, None),
 }
 """Values of each number of a rule, in the order in which they are gone through."""
+MOST_RULES = math.prod(map(len, AXES.values()))
+"""A climb looks at no rule twice, and at far fewer than all."""
 
 
 @dataclass(frozen=True)

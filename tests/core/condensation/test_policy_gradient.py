@@ -10,7 +10,7 @@ import pytest
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.inner import Look
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
-from dconrec_core.condensation.proposal import AXES, Rule
+from dconrec_core.condensation.proposal import AXES, CORNERS, Rule
 from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
 from dconrec_core.errors import BudgetError, ConfigError
 from dconrec_core.options import EpochEvent, RunOptions
@@ -133,14 +133,17 @@ def test_proposal_is_the_best_on_valid_and_the_card_says_which(planted_split: Sp
     pool = noisy_pool(planted_split)
     settings = {"start": "proposed", "outer_epochs": 0, "passes": 12, "looks": 3, "stand_in_rate": 0.2}
     result, heard = run(pool, planted_split, 0.5, **settings)
-    assert [(event.epoch, event.total) for event in heard] == [(4, 12), (8, 12), (12, 12)]
-    assert {event.label for event in heard} == {", stand-in"}
+    looks = [event for event in heard if event.label == ", rules"]
+    assert [event.epoch for event in looks] == list(range(1, len(looks) + 1))
+    assert len(CORNERS) <= len(looks) < looks[0].total == 60
+    after = heard[len(looks) :]
+    assert [(event.label, event.epoch, event.total) for event in after] == [(", stand-in", n, 12) for n in (4, 8, 12)]
     rules = {Rule(**dict(zip(AXES, values, strict=True))) for values in product(*AXES.values())}
     assert result.notes["rule"] in {rule.name for rule in rules}
     assert result.notes["kept_pass"] in (0, 4, 8, 12)
     assert len(result) == result.budget.n_interactions
-    rules_alone, nothing = run(pool, planted_split, 0.5, **{**settings, "passes": 0})
-    assert nothing == []
+    rules_alone, same_looks = run(pool, planted_split, 0.5, **{**settings, "passes": 0})
+    assert same_looks == looks
     assert rules_alone.notes["rule"] == result.notes["rule"]
     assert rules_alone.notes["kept_pass"] == 0
 

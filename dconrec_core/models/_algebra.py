@@ -68,6 +68,20 @@ def range_basis(matrix: sparse.csr_array, width: int, steps: int, rng: np.random
     return np.asarray(np.linalg.qr(basis)[0])
 
 
+def left_singular_vectors(tall: Matrix) -> Matrix:
+    """Orthonormal columns of the same span, strongest first, of a matrix ``[n, m]`` with few columns.
+
+    By the eigenvectors of its Gram matrix, whose work is two products: a QR or singular value decomposition of 100,000
+    × 80 takes ten times as long. The square loses digits: what is a millionth of the strongest or less is left out.
+
+    Returns:
+        float64 ``[n, rank]``.
+    """
+    strength, axes = np.linalg.eigh(tall.T @ tall)
+    known = np.flatnonzero(strength > strength.max(initial=0.0) * 1e-12)[::-1]
+    return np.asarray(tall @ (axes[:, known] / np.sqrt(strength[known])))
+
+
 def times(dense: FloatArray, matrix: sparse.csr_array) -> FloatArray:
     """Their product, by rows; SciPy's own is by columns."""
     return np.ascontiguousarray(dense @ matrix)

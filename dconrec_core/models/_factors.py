@@ -9,6 +9,7 @@ from pydantic import Field
 from dconrec_core.errors import NotFittedError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.kernels import draw_negatives, pair_sketch, shuffle
+from dconrec_core.models._algebra import left_singular_vectors
 from dconrec_core.models._history import or_popular
 from dconrec_core.models.base import State
 from dconrec_core.models.fold_in import FoldIn, FoldInConfig
@@ -94,18 +95,17 @@ def spectral_rows(train: Interactions, size: int, rng: np.random.Generator, scal
     Rows of the left singular vectors of the interactions, found by subspace iteration, at one length: as long as
     Gaussian rows of standard deviation ``scale`` are on average. So like-minded users start alike and the items' first
     gradients already lie in the subspace that explains most; up to ``size`` users start at right angles. A user without
-    interactions starts at 0, as do columns for which there are too few users or items.
+    interactions starts at 0, as do columns for which there are no more directions.
     """
     matrix = train.csr().astype(np.float64)
     rank = min(size, train.n_users, train.n_items)
     basis = rng.standard_normal((train.n_items, min(rank + OVERSAMPLING, train.n_items)))
     for _ in range(SUBSPACE_STEPS):
-        basis, _ = np.linalg.qr(matrix.T @ (matrix @ basis))
-    left, _, _ = np.linalg.svd(np.asarray(matrix @ basis), full_matrices=False)
-    rows = left[:, :rank] * (train.user_degree > 0)[:, None]
+        basis = left_singular_vectors(matrix.T @ (matrix @ basis))
+    rows = left_singular_vectors(matrix @ basis)[:, :rank] * (train.user_degree > 0)[:, None]
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     users = np.zeros((train.n_users, size), dtype=np.float32)
-    users[:, :rank] = rows * (scale * np.sqrt(size))
+    users[:, : rows.shape[1]] = rows * (scale * np.sqrt(size))
     return users
 
 

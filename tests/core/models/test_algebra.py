@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 
 import dconrec_core.models._algebra as algebra
-from dconrec_core.models._algebra import inner_products, ridge_inverse, scaled
+from dconrec_core.models._algebra import inner_products, left_singular_vectors, ridge_inverse, scaled
 from tests.core.models.test_linear import drawn
 
 CPU = torch.device("cpu")
@@ -29,6 +29,15 @@ def test_scaled_by_columns_and_rows() -> None:
     got = scaled(matrix, np.array([1.0, 2.0, 3.0]), np.array([10.0, 100.0]))
     assert got.toarray().tolist() == [[10, 0, 30], [0, 200, 300]]
     assert scaled(matrix, np.array([1.0, 2.0, 3.0])).toarray().tolist() == [[1, 0, 3], [0, 2, 3]]
+
+
+def test_left_singular_vectors_are_the_dense_ones_but_for_their_signs() -> None:
+    rng = np.random.default_rng(0)
+    tall = rng.normal(size=(50, 4)) @ np.diag([5.0, 3.0, 1.0, 0.01]) @ rng.normal(size=(4, 6))  # of rank 4
+    got, expected = left_singular_vectors(tall), np.linalg.svd(tall)[0][:, :4]
+    np.testing.assert_allclose(np.abs(got.T @ expected), np.eye(4), atol=1e-6)
+    np.testing.assert_allclose(got.T @ got, np.eye(4), atol=1e-9)
+    assert left_singular_vectors(np.zeros((5, 3))).shape == (5, 0)
 
 
 @pytest.mark.parametrize("device", [CPU, torch.device("cpu", 0)])

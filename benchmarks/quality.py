@@ -19,7 +19,7 @@ from dconrec_core.condensation import CONDENSERS
 from dconrec_core.models import MODELS
 from flows.params import read_preset
 from tasks.comparison import Cell, Comparison, Settings, Source, Teaching, beside_full
-from tasks.grid import model_settings, model_trials
+from tasks.grid import model_settings
 
 __all__ = ["CONDENSERS", "PLANS", "TUNED", "Plan", "Run", "Source", "Teaching", "beside_full", "cells"]
 
@@ -86,7 +86,7 @@ TUNED: Mapping[str, Mapping[str, Settings]] = {
 }
 """Settings found on valid for full data; the search is around them, on both sides."""
 TRIALS: Mapping[str, Mapping[str, int]] = {
-    name: {model: model_trials(preset, model) for model in MODELS} for name, preset in PRESETS.items()
+    name: {model: preset.evaluate.trials_of(model) for model in MODELS} for name, preset in PRESETS.items()
 }
 """Sizes of the searches."""
 

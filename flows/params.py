@@ -122,13 +122,13 @@ def check_names(params: PipelineParams) -> None:
     _configure(CONDENSERS, "condense", params.condense.name, params.condense.config)
     check_start(params.condense)
     for name, settings in params.evaluate.models.items():
-        search(name, settings, params.evaluate.trials)
+        search(name, settings, params.evaluate.trials_of(name))
     for name in params.evaluate.baselines:
         lookup(CONDENSERS, name, "evaluate.baselines")
     for name, settings in params.compare.models.items():
-        search(name, settings, params.compare.trials.get(name, params.evaluate.trials), "compare.models")
-    for name in params.compare.trials:
-        lookup(MODELS, name, "compare.trials")
+        search(name, settings, params.evaluate.trials_of(name), "compare.models")
+    for name in params.evaluate.trials_by_model:
+        lookup(MODELS, name, "evaluate.trials_by_model")
     for name, settings in params.compare.condensers.items():
         lookup(CONDENSERS, name, "compare.condensers").configure(f"compare.condensers.{name}", settings)
     if not params.evaluate.models:

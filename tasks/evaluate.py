@@ -143,7 +143,7 @@ class Comparison:
         """Search on valid, measure on test; a stage that was cut off goes on behind the last one."""
         options = replace(self.options, seed=seed, label=label)
         settings, full = self.params.models[model], self._full.get((model, seed))
-        train, trials, inductive = training_set.interactions, self.params.trials, training_set.inductive
+        train, trials, inductive = training_set.interactions, self.params.trials_of(model), training_set.inductive
         identity = {
             "model": model,
             "settings": settings,

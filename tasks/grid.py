@@ -54,10 +54,10 @@ def cells(
             teaching=_teaching(preset),
             source=source,
             settings=model_settings(preset, model),
-            trials=trials or model_trials(preset, model),
+            trials=trials or preset.evaluate.trials_of(model),
             condensing=_condenser_settings(preset, condenser) or None,
             base=model_settings(preset, "bprmf") if "bprmf" in models else None,
-            base_trials=trials or model_trials(preset, "bprmf"),
+            base_trials=trials or preset.evaluate.trials_of("bprmf"),
             source_settings=model_settings(preset, source) if source else {},
             fold_in=fold_in or preset.evaluate.fold_in,
             origin=_origin(preset),
@@ -74,11 +74,6 @@ def cells(
 def model_settings(preset: PipelineParams, model: str) -> Settings:
     """What departs from a model's defaults in comparisons."""
     return preset.compare.models.get(model, preset.evaluate.models.get(model, {}))
-
-
-def model_trials(preset: PipelineParams, model: str) -> int:
-    """Size of a model's search in comparisons."""
-    return preset.compare.trials.get(model, preset.evaluate.trials)
 
 
 def _condenser_settings(preset: PipelineParams, condenser: str) -> Settings:

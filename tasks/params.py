@@ -75,10 +75,16 @@ class EvaluateParams(Config):
     """Seeds of the downstream trainings, each once: the same training twice would pass for a spread of none."""
     trials: int = Field(1, ge=1)
     """Settings tried on valid, the same number for every training set."""
+    trials_by_model: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """The same for single models, in place of ``trials``."""
     fold_in: bool = False
     """Whether real users are folded in from their whole training histories also where a set holds rows of theirs."""
     curve_ratios: list[float] = Field(default_factory=list)
     """Ratios of the quality-against-ratio curve; empty for none."""
+
+    def trials_of(self, model: str) -> int:
+        """Size of a model's search."""
+        return self.trials_by_model.get(model, self.trials)
 
     @field_validator("seeds")
     @classmethod
@@ -166,8 +172,6 @@ class CompareParams(Config):
     """Settings of condensers, in place of ``condense.config``; others than ``condense.name`` have their defaults."""
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of models, in place of those that ``evaluate.models`` gives; what is in neither has its defaults."""
-    trials: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """Size of a model's search, on every training set alike, in place of ``evaluate.trials``."""
 
 
 OF_NO_STAGE = ("device", "select", "compare", "refresh")

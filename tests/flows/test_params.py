@@ -88,7 +88,11 @@ def test_what_is_wrong_is_one_line_with_the_key_or_the_place(folder, old, new, m
             "condense.config.n_sample is not a setting; did you mean 'n_samples'?",
         ),
         ("seed: 3", "compare: {models: {bprfm: {}}}", "compare.models is 'bprfm'; did you mean 'bprmf'?"),
-        ("seed: 3", "compare: {trials: {bprfm: 2}}", "compare.trials is 'bprfm'; did you mean 'bprmf'?"),
+        (
+            "[random]",
+            "[random]\n  trials_by_model: {bprfm: 2}",
+            "evaluate.trials_by_model is 'bprfm'; did you mean 'bprmf'?",
+        ),
         (
             "seed: 3",
             "compare: {condensers: {dconrec: {n_sample: 3}}}",

@@ -168,9 +168,10 @@ def test_settings_of_the_section_compare_reach_their_cells() -> None:
     compare = CompareParams(
         condensers={"dconrec": {"passes": 5}, "random": {}},
         models={"lightgcn": {"n_layers": 2}},
-        trials={"lightgcn": 2},
     )
-    preset = read_params(ROOT).model_copy(update={"compare": compare})
+    params = read_params(ROOT)
+    evaluate = params.evaluate.model_copy(update={"trials_by_model": {"lightgcn": 2}})
+    preset = params.model_copy(update={"compare": compare, "evaluate": evaluate})
     plain = preset.model_copy(update={"compare": CompareParams()})
     own = plain.model_copy(update={"condense": plain.condense.model_copy(update={"name": "dconrec"})})
     own.condense.config["outer_epochs"] = 3

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,24 @@ def test_every_set_is_tuned_by_the_same_search(trained: list[dict[str, Any]]) ->
         steps = entry.build(entry.config_class()).search_space()[: EVALUATE.trials]
         settings = EVALUATE.models[row["model"]]
         assert row["config"] in [entry.configure("", {**settings, **step}).model_dump() for step in steps]
+
+
+def test_a_models_own_size_of_the_search_goes_before_that_of_all(
+    planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def search(*args: Any, inductive: bool) -> Trained:
+        asked.append(args[4])
+        nothing = dict.fromkeys(METRICS, 0.0)
+        return Trained({}, History(rows=[{"epoch": 1, "loss": 1}]), nothing, nothing, tuning_seconds=0.0)
+
+    monkeypatch.setattr("tasks.evaluate.train_and_measure", search)
+    params = EVALUATE.model_copy(update={"trials_by_model": {"lightgcn": 5}})
+    comparison = Comparison(params, planted_split, OPTIONS)
+    for name, model in product(("full", "condensed"), ("bprmf", "lightgcn")):
+        comparison.train(name, TrainingSet(planted_split.train), model, 0)
+    assert asked == [EVALUATE.trials, 5] * 2
 
 
 def test_same_settings_are_those_found_for_full_data(planted_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.command_line import parser_of, run_main
+from benchmarks.command_line import one_core, parser_of, run_main
 from benchmarks.quality import PLANS, TUNED, Plan, Run, beside_full
 from benchmarks.references import References, as_trained
 from benchmarks.results import Results, Row
@@ -31,7 +31,7 @@ def headline(run: Run, plan: Plan, ratio: float, model: str, seed: int, repetiti
     condensed, seconds = run.condensed(cell)
     full = as_trained(run.full(cell))
     trained = train_and_measure(
-        model, plan.models[model], condensed.interactions, split, plan.trials, options, full, condensed.inductive
+        model, cell.settings, condensed.interactions, split, cell.trials, options, full, condensed.inductive
     )
     tasks = [RankingTask.valid(split.train, split.valid, inductive) for inductive in (condensed.inductive, False)]
     sides = [(trained.config, condensed.interactions, tasks[0]), (full.config, split.train, tasks[1])]
@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, action="append", help="0, 1 and 2 by default")
     parser.add_argument("--fresh", action="store_true", help="measure also what the results files have")
     options = parser.parse_args(arguments)
+    one_core()
     plan = next(plan for plan in PLANS if plan.dataset == DATASET and RATIO in plan.ratios)
     results, rows = Results.named("headline", COMMAND), []
     with TemporaryDirectory() as scratch:
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             cell = plan.cell(RATIO, CONDENSER, options.model, seed)
             case = {"dataset": DATASET, "ratio": RATIO, "condenser": CONDENSER, "downstream_model": options.model,
                     "inductive": True, "seed": seed,
-                    "settings": {**cell.case["settings"], "trials": plan.trials}}  # fmt: skip
+                    "settings": {**cell.case["settings"], "trials": cell.trials}}  # fmt: skip
             known = None if options.fresh else results.find(case)
             done = f", measured at {known['commit']}" if known else " …"
             print(f"seed {seed}: {options.model} on {RATIO:.1%} of {DATASET} and on all of it{done}", flush=True)

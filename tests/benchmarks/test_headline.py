@@ -14,13 +14,14 @@ from dconrec_core.types import Interactions
 from tasks import comparison
 
 TEACHING = Teaching(settings={"regularization": [100.0]}, min_pseudo=20)
-PLAN = Plan("tiny", (0.1,), ("synthetic-users",), {"bprmf": {"epochs": 10}}, TEACHING, trials=1, seeds=(0,))
+PLAN = Plan("tiny", (0.1,), ("synthetic-users",), {"bprmf": {"epochs": 10}}, TEACHING, seeds=(0,))
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(quality, "PLANS", (PLAN,))
+    monkeypatch.setattr(quality, "TRIALS", {"tiny": {"bprmf": 1}})
     monkeypatch.setattr(synthetic_users, "default_starts", lambda budget: 1)  # five searches show no more than one
     for module in (headline, ablation):
         monkeypatch.setattr(module, "PLANS", (PLAN,))
@@ -46,9 +47,11 @@ def test_headline_prints_both_sides_and_times_them_in_turn(folder, capsys, monke
     assert "full data" in said
     assert f"{row['quality']:.1%} of full data's NDCG@10" in said
     before, searched, search = (folder / "full.json").read_text(), [], comparison.train_and_measure
-    monkeypatch.setattr(comparison, "train_and_measure", lambda *case: searched.append(case) or search(*case))
+    for module in (comparison, headline):
+        monkeypatch.setattr(module, "train_and_measure", lambda *case: searched.append(case) or search(*case))
     headline.main(["--seed", "0", "--fresh"])
-    assert len(searched) == 1  # full data too were trained on anew, to the side
+    assert len(searched) == 2  # full data too were trained on anew, to the side
+    assert [case[4] for case in searched] == [1, 1]  # as many trials on either side
     again = rows(folder, "headline")
     assert [(one["quality"], one["seed"]) for one in again] == [(row["quality"], 0)]
     assert (folder / "full.json").read_text() == before

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from benchmarks.command_line import parser_of, run_main
+from benchmarks.command_line import one_core, parser_of, run_main
 from benchmarks.quality import PLANS, Run
 from benchmarks.references import References
 from benchmarks.results import Results
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of("ablation", __doc__)
     parser.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
     options = parser.parse_args(arguments)
+    one_core()
     plan = next(plan for plan in PLANS if plan.dataset == DATASET and RATIO in plan.ratios)
     results, run = Results.named("ablation", COMMAND), Run(options.data, References())
     for seed in options.seed or SEEDS:

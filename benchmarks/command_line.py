@@ -5,6 +5,8 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from benchmarks.processes import WorkerError
 from dconrec_core.errors import DConRecError
 
@@ -14,6 +16,11 @@ def parser_of(name: str, about: str | None) -> ArgumentParser:
     parser = ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
     parser.add_argument("--data", type=Path, default=Path("data/input"), help="folder of the datasets' files")
     return parser
+
+
+def one_core() -> None:
+    """Let seconds be those of one core on either side; rows of several commands stand beside each other."""
+    torch.set_num_threads(1)
 
 
 def run_main(main: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ and by the same model of full data.
 
 from collections.abc import Sequence
 
-from benchmarks.command_line import parser_of, run_main
+from benchmarks.command_line import one_core, parser_of, run_main
 from benchmarks.datasets import interactions
 from benchmarks.quality import TUNED, Source, Teaching
 from benchmarks.results import Results, Row
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing and print a line a row."""
     parser = parser_of("held_out", __doc__)
     options = parser.parse_args(arguments)
+    one_core()
     results, everything, seeds = Results.named("held_out", COMMAND), None, dict[int, HeldOut]()
     for seed in SEEDS:
         for model in MODELS_TRAINED:

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from benchmarks import figures, paper_page, quality, render
-from benchmarks.command_line import parser_of, run_main
+from benchmarks.command_line import one_core, parser_of, run_main
 from benchmarks.datasets import CACHE
 from benchmarks.quality import DATASETS, IDENTITY, chosen, filters, line
 from benchmarks.references import References
@@ -66,7 +64,7 @@ TEACHERS = {"ciao": Component(name="graph-filter")}
 """Other than the presets'. Ciao's own teaches made-up users better, but of its pool for the real ones BPRMF on what
 `dconrec` keeps at 25 % reaches 0.021 on valid, of the graph filter's 0.027."""
 CROSS = (Block((0.25,), ("dconrec",), sources=MODELS),)
-"""cross_architecture.json: the source model teaches the pool, and is what a condenser trains that lets one choose."""
+"""cross_architecture.json: the source model teaches the pool; what the condenser trains inside stays the same."""
 FOLDED = (
     Block((0.25,), ("dconrec", "teacher-top", "random"), fold_in=True),
     Block((0.05, 0.1), ("dconrec",), ("bprmf", "lightgcn"), datasets=("ml-1m",), fold_in=True),
@@ -180,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parts = ("quality", "cross", "folded", "page")
     parser.add_argument("--only", choices=parts, help="one results file, or the page alone")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # seconds are those of one core, on either side
+    one_core()
     experiment = Experiment.quick(QUICK_FOLDER) if options.quick else Experiment.full()
     comparison = experiment.comparison(options.data)
     files = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.command_line import parser_of, run_main
+from benchmarks.command_line import one_core, parser_of, run_main
 from benchmarks.datasets import load_split
 from benchmarks.references import References
 from benchmarks.results import ROOT, Results, Row
@@ -173,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of("quality", __doc__)
     filters(parser)
     options = parser.parse_args(arguments)
+    one_core()
     results, run = Results.named("quality", COMMAND, identity=IDENTITY), Run(options.data, References())
     for cell in chosen(cells(PLANS), options):
         print(line(results.row(cell.case, partial(run.measure, cell))), flush=True)

@@ -10,9 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from benchmarks.command_line import parser_of, run_main
+from benchmarks.command_line import one_core, parser_of, run_main
 from benchmarks.datasets import load_split
 from benchmarks.quality import STRONG
 from benchmarks.quality import Source as Taught
@@ -155,7 +153,7 @@ def main(arguments: Sequence[str] | None = None, make_set: MakeSet = condense, g
     parser.add_argument("--ratio", type=float, action="append", help="only this ratio; may be repeated")
     parser.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # seconds are those of one core, on either side
+    one_core()
     benchmark = Benchmark(Results.named("selection", COMMAND), grid)
     for source in sources(options.dataset or DATASETS, options.seed or SEEDS, options.data, make_set):
         for condenser in options.condensers:

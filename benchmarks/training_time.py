@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from statistics import median
 
-import torch
-
-from benchmarks.command_line import parser_of, run_main
+from benchmarks.command_line import one_core, parser_of, run_main
 from benchmarks.paper import MODELS, Experiment
 from benchmarks.references import as_trained
 from benchmarks.results import Results, Row
@@ -101,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", action="append", choices=MODELS, help="only this one; may be repeated")
     parser.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # seconds are those of one core, on either side
+    one_core()
     experiment, results = Experiment.full(), Results.named("training_time", COMMAND)
     comparison = experiment.comparison(options.data)
     cells = [cell_of(experiment, model, seed) for model in options.model or MODELS for seed in options.seed or SEEDS]

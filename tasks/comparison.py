@@ -10,25 +10,23 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
+import torch
+
 from dconrec_core.comparison import Trained, train_and_measure
-from dconrec_core.condensation import CONDENSERS, usual_settings
+from dconrec_core.condensation import CONDENSERS, source_model, usual_settings
 from dconrec_core.condensation.augment import build_pool
 from dconrec_core.errors import DataError
 from dconrec_core.evaluation import RankingTask
 from dconrec_core.models import MODELS
-from dconrec_core.options import EpochEvent, RunOptions
+from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from dconrec_core.training import History
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Split
 from tasks.finished import split_identity
 from tasks.results_file import ROOT, Results, Row
 from tasks.timing import peak_rss_mb, reset_peak_rss
-
-INNER_MODELS = {"dconrec": "bprmf", "dconrec-paper": "bprmf", "synthetic-users": "ridge"}
-"""What a condenser trains inside."""
 
 Settings = Mapping[str, Any]
 T = TypeVar("T")
@@ -91,7 +89,7 @@ class Cell:
         """Whom the set is learned from, for the row: the teacher that was asked for, or what the condenser trains."""
         if self.source:
             return self.source
-        return INNER_MODELS.get(self.condenser, "")
+        return source_model(self.condenser)
 
     @property
     def taught(self) -> Teaching:
@@ -217,6 +215,7 @@ class References:
                 **{name: value for name, value in trained.metrics.items() if name in ("ndcg@10", "recall@20")},
                 "train_seconds": round(trained.history.seconds_to_best, 3),
                 "tuning_seconds": round(trained.tuning_seconds, 3),
+                "threads": torch.get_num_threads(),
                 "config": json.dumps(dict(trained.config)),
             }
 
@@ -266,6 +265,7 @@ class Source:
     def __init__(self, split: Split, seed: int, teaching: Teaching, options: RunOptions | None = None) -> None:
         self.seed, self.options, self.split = seed, replace(options or RunOptions(device="cpu"), seed=seed), split
         started = time.perf_counter()
+        reset_peak_rss()
         entry = lookup(MODELS, teaching.model, "teacher.name")
         self.teacher = entry.build(entry.configure("teacher.config", teaching.settings))
         named = self.options.named(f"teacher {teaching.model}")
@@ -273,26 +273,20 @@ class Source:
         self.pool: CandidatePool = build_pool(
             self.teacher.score, split.train, teaching.pseudo_ratio, teaching.min_pseudo, self.options
         )
-        self.teacher_seconds = time.perf_counter() - started
+        self.teacher_seconds, self.peak_rss_mb = time.perf_counter() - started, peak_rss_mb()
 
     def condense(self, condenser: str, ratio: float, settings: Settings | None = None) -> tuple[CondensedDataset, Row]:
-        """A condensed set, and the seconds it took: in all, and between two events in the median."""
-        ticks: list[float] = []
-
-        def tick(event: EpochEvent, /) -> None:
-            ticks.append(time.perf_counter())
-            self.options.on_epoch(event)
-
+        """A condensed set, and what it took: seconds, and the memory of teacher, pool and condensation."""
+        reset_peak_rss()
         entry, started = lookup(CONDENSERS, condenser, "condenser"), time.perf_counter()
-        options = replace(self.options, label=condenser, on_epoch=tick)
+        options = replace(self.options, label=condenser)
         budget = Budget.from_ratio(ratio, self.split.train)
         config = entry.configure(condenser, settings or {})
         condensed = entry.build(config).condense(self.pool, self.split.valid, budget, options)
-        seconds: Row = {"condense_seconds": round(time.perf_counter() - started, 3)}
-        gaps = sorted(after - before for before, after in pairwise(ticks))
-        if gaps:
-            seconds["outer_epoch_seconds"] = round(gaps[len(gaps) // 2], 4)
-        return condensed, seconds
+        return condensed, {
+            "condense_seconds": round(time.perf_counter() - started, 3),
+            "peak_rss_mb": max(self.peak_rss_mb, peak_rss_mb()),
+        }
 
 
 class Comparison:
@@ -322,14 +316,14 @@ class Comparison:
         return self._sources.get(key, lambda: Source(self.split(dataset, seed), seed, teaching, self.options))
 
     def condensed(self, cell: Cell) -> tuple[CondensedDataset, Row]:
-        """The set of a cell, and the seconds that teacher and condensation took."""
+        """The set of a cell, and what teacher and condensation took: seconds, and the most memory."""
         teaching, settings = cell.taught, cell.condenser_settings
         key = (cell.dataset, cell.seed, repr(teaching), cell.condenser, cell.ratio, repr(settings))
 
         def make() -> tuple[CondensedDataset, Row]:
             source = self.source(cell.dataset, cell.seed, teaching)
-            condensed, seconds = source.condense(cell.condenser, cell.ratio, settings)
-            return condensed, {"teacher_seconds": round(source.teacher_seconds, 3), **seconds}
+            condensed, took = source.condense(cell.condenser, cell.ratio, settings)
+            return condensed, {"teacher_seconds": round(source.teacher_seconds, 3), **took}
 
         return self._sets.get(key, make)
 
@@ -354,8 +348,8 @@ class Comparison:
     def measure(self, cell: Cell) -> Row:
         """The figures of one cell."""
         full, base = self.full(cell), self.base(cell)
+        condensed, took = self.condensed(cell)
         reset_peak_rss()
-        condensed, seconds = self.condensed(cell)
         inductive = condensed.inductive or cell.fold_in
         options = replace(self.options, seed=cell.seed, label=cell.model)
         split = self.split(cell.dataset, cell.seed)
@@ -364,7 +358,7 @@ class Comparison:
             None if cell.beside else as_trained(full), inductive,
         )  # fmt: skip
         saved = full["train_seconds"] - trained.history.seconds_to_best
-        spent = seconds["teacher_seconds"] + seconds["condense_seconds"]
+        spent = took["teacher_seconds"] + took["condense_seconds"]
         return {
             "inductive": inductive,
             "source_fingerprint": condensed.source,
@@ -379,10 +373,11 @@ class Comparison:
             "reference_quality": trained.metrics["ndcg@10"] / base["ndcg@10"] if base and base["ndcg@10"] else None,
             "same_settings_ndcg@10": trained.same_settings["ndcg@10"],
             "same_settings_quality": trained.same_settings["ndcg@10"] / full["ndcg@10"],
-            **seconds,
+            **took,
             "train_seconds": round(trained.history.seconds_to_best, 4),
             "full_train_seconds": full["train_seconds"],
             "speed_up": round(full["train_seconds"] / max(trained.history.seconds_to_best, 1e-4), 2),
             "break_even": round(spent / saved, 3) if saved > 0 else None,
-            "peak_rss_mb": peak_rss_mb(),
+            "threads": torch.get_num_threads(),
+            "peak_rss_mb": max(took["peak_rss_mb"], peak_rss_mb()),  # whoever made the set that several cells share
         }

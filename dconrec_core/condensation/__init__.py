@@ -57,4 +57,9 @@ def usual_settings(condenser: str, ratio: float) -> dict[str, Any]:
     return {"tail_threshold": 0} if takes and ratio < TAIL_RATIO else {}
 
 
-__all__ = ["CONDENSERS", "Condenser", "usual_settings"]
+def source_model(condenser: str) -> str:
+    """What a condenser trains inside to tell what is worth keeping, in ``MODELS``; empty where it trains nothing."""
+    return getattr(lookup(CONDENSERS, condenser, "condenser").config_class, "source_model", "")
+
+
+__all__ = ["CONDENSERS", "Condenser", "source_model", "usual_settings"]

@@ -20,7 +20,7 @@ from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.registry import Config, Entry, name_of
 from dconrec_core.types import Budget, CandidatePool, CondensedDataset, Interactions
 
-PROPOSED: dict[str, Entry[Condenser]] = {
+ENTRANTS: dict[str, Entry[Condenser]] = {
     "synthetic-users": Entry(SyntheticUsersConfig, SyntheticUsers),
     "teacher-top": Entry(TeacherTopConfig, TeacherTop),
     "dconrec": Entry(DConRecConfig, DConRec),
@@ -30,7 +30,7 @@ SHARES = (0.0, 0.5, None)
 SIZES = (0.6, 1.6)
 """Numbers of made-up users that are tried, as multiples of the default one."""
 MOST = 2 + len(SHARES) + len(SIZES)
-"""Proposals there can be."""
+"""Entrants there can be."""
 
 
 class AutoConfig(Config):
@@ -46,7 +46,7 @@ class AutoConfig(Config):
 
 
 @dataclass(frozen=True)
-class Proposal:
+class Entrant:
     """A condenser with settings that depart from its defaults."""
 
     condenser: str
@@ -59,15 +59,15 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Judged:
-    """A proposal's set and what the judge makes of it on valid."""
+    """An entrant's set and what the judge makes of it on valid."""
 
-    proposal: Proposal
+    entrant: Entrant
     condensed: CondensedDataset
     quality: float
 
 
 class Contest:
-    """Proposals for one budget, tried one after the other until time is up.
+    """Entrants for one budget, tried one after the other until time is up.
 
     Args:
         config: The judge, the time limit.
@@ -93,53 +93,53 @@ class Contest:
         """The best so far; of equals the first."""
         return max(self.judged, key=lambda one: one.quality)
 
-    def first_round(self) -> list[Proposal]:
+    def first_round(self) -> list[Entrant]:
         """What is worth trying under this budget, the likeliest first.
 
         Below one interaction per real user, rows of real users cannot serve a model that has an embedding for each.
         """
-        synthetic = [Proposal("synthetic-users", self._steps())]
+        synthetic = [Entrant("synthetic-users", self._steps())]
         if self.budget.n_interactions < self.n_real:
             return synthetic
-        mixes = [Proposal("teacher-top", {} if share is None else {"observed_share": share}) for share in SHARES]
-        return [*synthetic, *mixes, Proposal("dconrec", {"tail_threshold": 0})]
+        mixes = [Entrant("teacher-top", {} if share is None else {"observed_share": share}) for share in SHARES]
+        return [*synthetic, *mixes, Entrant("dconrec", {"tail_threshold": 0})]
 
-    def second_round(self) -> list[Proposal]:
+    def second_round(self) -> list[Entrant]:
         """Around the best of the first: fewer and more made-up users."""
-        if self.best.proposal.condenser != "synthetic-users":
+        if self.best.entrant.condenser != "synthetic-users":
             return []
         usual = default_n_users(self.budget, self.n_real)
         most = min(self.budget.n_interactions, self.n_real)
         sizes = {min(most, max(1, int(usual * factor))) for factor in SIZES} - {usual}
-        return [Proposal("synthetic-users", {**self._steps(), "n_users": size}) for size in sorted(sizes)]
+        return [Entrant("synthetic-users", {**self._steps(), "n_users": size}) for size in sorted(sizes)]
 
-    def hold(self, proposals: list[Proposal]) -> None:
+    def hold(self, entrants: list[Entrant]) -> None:
         """Condense by each and judge it. The first of all is tried whatever time there is.
 
         One that refuses the budget, or in which a training goes wrong, takes nothing from the others.
         """
-        for proposal in proposals:
+        for entrant in entrants:
             if self.judged and time.perf_counter() > self.deadline:
-                self.not_tried.append(str(proposal))
+                self.not_tried.append(str(entrant))
                 continue
             try:
-                self.judged.append(self._judge(proposal))
+                self.judged.append(self._judge(entrant))
             except (BudgetError, TrainingError) as error:
-                self.refused.append(f"{proposal}: {error}")
+                self.refused.append(f"{entrant}: {error}")
                 self.refusal = type(error)
                 continue
             tried, quality = len(self.judged), self.judged[-1].quality
             self.options.on_epoch(EpochEvent(self.options.label, tried, MOST, {"valid_ndcg@10": quality}))
 
-    def _judge(self, proposal: Proposal) -> Judged:
-        entry, quiet = PROPOSED[proposal.condenser], RunOptions(self.options.seed, self.options.device)
-        condenser = entry.build(entry.configure("condense.config", proposal.settings))
+    def _judge(self, entrant: Entrant) -> Judged:
+        entry, quiet = ENTRANTS[entrant.condenser], RunOptions(self.options.seed, self.options.device)
+        condenser = entry.build(entry.configure("condense.config", entrant.settings))
         condensed = condenser.condense(self.pool, self.valid, self.budget, quiet)
         judge = MODELS[self.config.judge]
         task = RankingTask.valid(self.pool.train, self.valid, condensed.inductive)
         model = over_mentioned_items(judge.build(judge.config_class()), condensed.inductive)
         history = model.fit(condensed.interactions, task, quiet)
-        return Judged(proposal, condensed, history.best_valid)
+        return Judged(entrant, condensed, history.best_valid)
 
     def _steps(self) -> dict[str, Any]:
         return {} if self.config.steps is None else {"steps": self.config.steps}
@@ -147,18 +147,18 @@ class Contest:
     def notes(self) -> dict[str, Any]:
         """What was chosen, why, and what else was tried: for the card."""
         best, judge = self.best, self.config.judge
-        others = [one for one in self.judged if one.proposal.condenser != best.proposal.condenser]
-        why = f"with {judge} trained on it, {best.proposal} has the best NDCG@10 on valid: {best.quality:.4f}"
+        others = [one for one in self.judged if one.entrant.condenser != best.entrant.condenser]
+        why = f"with {judge} trained on it, {best.entrant} has the best NDCG@10 on valid: {best.quality:.4f}"
         if others:
             second = max(others, key=lambda one: one.quality)
-            why += f"; {second.proposal} has {second.quality:.4f}"
+            why += f"; {second.entrant} has {second.quality:.4f}"
         elif self.budget.n_interactions < self.n_real:
             why += f"; {self.budget.n_interactions} interactions cannot serve {self.n_real} real users' own rows"
         notes: dict[str, Any] = {
-            "chosen": best.proposal.condenser,
-            "chosen_settings": dict(best.proposal.settings),
+            "chosen": best.entrant.condenser,
+            "chosen_settings": dict(best.entrant.settings),
             "why": why,
-            "tried": {str(one.proposal): round(one.quality, 4) for one in self.judged},
+            "tried": {str(one.entrant): round(one.quality, 4) for one in self.judged},
         }
         if self.refused:
             notes["refused"] = self.refused
@@ -178,11 +178,11 @@ class Auto:
     def condense(
         self, pool: CandidatePool, valid: Interactions, budget: Budget, options: RunOptions
     ) -> CondensedDataset:
-        """See ``Condenser.condense``. One event a proposal, with the judge's NDCG@10 on valid.
+        """See ``Condenser.condense``. One event an entrant, with the judge's NDCG@10 on valid.
 
         Raises:
-            BudgetError: Every proposal fails, the last because it refuses the budget.
-            TrainingError: Every proposal fails, the last because of a training.
+            BudgetError: Every entrant fails, the last because it refuses the budget.
+            TrainingError: Every entrant fails, the last because of a training.
         """
         contest = Contest(self.config, pool, valid, budget, options)
         contest.hold(contest.first_round())

@@ -24,7 +24,7 @@ from dconrec_core.types import Interactions
 
 model = Inductive(MODELS["ridge"].build(MODELS["ridge"].config_class()))
 model.fit(condensed.interactions, None, RunOptions())
-# What your users have had: users numbered from 0 as you like, items as in items.parquet.
+# What your users have had, each pair once: users numbered from 0 as you like, items as in items.parquet.
 history = Interactions.of(users, items, n_users, condensed.interactions.n_items)
 scores = model.fold_in(history)(users)  # float32 [len(users), n_items]"""
 

@@ -111,7 +111,7 @@ class GradientMatching:
         kept[pool.observed] = best_candidates(probable, rng.random(len(train)), count)
         return make_condensed(
             pool, kept, budget, condenser=self.name, config=self.config, seed=options.seed, keep_prob=keep_prob,
-            notes={"source_model": "bprmf"},
+            notes={"source_model": self.config.source_model},
         )  # fmt: skip
 
     def snapshots(self, train: Interactions, rng: np.random.Generator, options: RunOptions) -> list[Snapshot]:

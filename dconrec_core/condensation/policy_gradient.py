@@ -7,7 +7,7 @@ departure is a setting, and ``dconrec-paper`` undoes them all.
 """
 
 from itertools import count
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -31,6 +31,7 @@ LENGTHS = {"epochs", "patience", "eval_every", "epoch_interactions"}
 class DConRecConfig(Config):
     """Settings of ``dconrec``."""
 
+    source_model: ClassVar[str] = "bprmf"
     outer_epochs: int = Field(40, ge=0)
     n_samples: int = Field(4, ge=2)
     """Masks an outer epoch, K."""
@@ -132,7 +133,7 @@ class DConRec:
         stepper = AdamStep(len(pool)) if config.step == "adam" else NaturalStep()
         judge = BPRMFConfig.model_validate(config.judge) if config.judge else None
         inner = InnerTraining(pool, valid, rng, config.warm_epochs, config.inner_epochs, config.valid_negatives, judge)
-        notes: dict[str, Any] = {"source_model": "bprmf"}
+        notes: dict[str, Any] = {"source_model": config.source_model}
         plain: Proposal | None = None
         if config.start == "proposed":
             plain, best = self._propose(search, inner, rng, options)

@@ -1,6 +1,7 @@
 """The proxy of coresets: a short BPRMF training on the observed interactions, and what it tells of each of them."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +17,7 @@ from dconrec_core.types import FloatArray, IntArray, Interactions
 class ProxyConfig(Config):
     """Settings of the proxy's training; all others are BPRMF's defaults."""
 
+    source_model: ClassVar[str] = "bprmf"
     proxy_epochs: int = Field(20, ge=1)
     """Passes over the observed interactions."""
     proxy_size: int = Field(32, ge=1)

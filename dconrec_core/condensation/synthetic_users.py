@@ -8,6 +8,7 @@ real users, what their teacher would and what of their own history is hidden.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -67,6 +68,7 @@ def default_descent(budget: int) -> tuple[float, float]:
 class SyntheticUsersConfig(Config):
     """Settings of ``synthetic-users``."""
 
+    source_model: ClassVar[str] = "ridge"
     n_users: int | None = Field(None, ge=1)
     """Made-up users; by default 2.2 times the square root of the budget."""
     n_items: int | None = Field(None, ge=1)

@@ -108,7 +108,7 @@ def test_cells_side_by_side_share_what_they_can_and_give_the_same_rows(compare, 
         side_by_side = list(pool.map(again.measure, grid))
     assert len(taught) == 1
     for one, other in zip(one_by_one, side_by_side, strict=True):
-        skip = (*SECONDS, "peak_rss_mb", "outer_epoch_seconds")
+        skip = (*SECONDS, "peak_rss_mb")
         assert {k: v for k, v in one.items() if k not in skip} == {k: v for k, v in other.items() if k not in skip}
 
 
@@ -118,6 +118,13 @@ def test_a_source_model_teaches_the_pool_and_is_part_of_the_case(compare):
     assert plain.case != sourced.case
     assert (plain.case["source_model"], sourced.case["source_model"]) == ("", "bprmf")
     assert compare.measure(sourced)["n_interactions"] > 0
+
+
+def test_memory_is_that_of_the_set_whichever_cell_had_it_made(compare, monkeypatch):
+    told = iter([900.0, 700.0, 300.0, 200.0])  # teacher and pool, condensation, then two trainings
+    monkeypatch.setattr(comparison, "peak_rss_mb", lambda: next(told))
+    peaks = [compare.measure(cell(model=name))["peak_rss_mb"] for name in ("bprmf", "lightgcn")]
+    assert peaks == [900.0, 900.0]
 
 
 def test_a_set_of_real_users_is_one_case_by_id_and_another_folded_in(compare):

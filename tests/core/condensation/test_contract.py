@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from dconrec_core.condensation import CONDENSERS
+from dconrec_core.condensation import CONDENSERS, source_model
 from dconrec_core.options import RunOptions
 from dconrec_core.types import Budget, CandidatePool, Interactions, Split
 from tests.contracts import QUICK, condensed, planted_pool
@@ -43,6 +43,17 @@ OBSERVED_ONLY = {"random", "random-users", "popularity", *CORESETS}
 def test_sweep_covers_the_registry() -> None:
     others = {"auto", "dconrec", "dconrec-paper", "popularity", "random", "random-pool", "random-users"}
     assert set(CONDENSERS) == others | CORESETS | {"synthetic-users", "synthetic-users-policy", "teacher-top"}
+
+
+@every_condenser
+def test_the_source_model_is_what_a_condenser_trains_inside(name: str, planted_split: Split) -> None:
+    nothing_trained = {"random-per-user", "k-core", "pagerank", "popularity", "teacher-top"}
+    drawn = {"random", "random-pool", "random-users"}
+    expected = {"synthetic-users": "ridge", "synthetic-users-policy": "ridge", "auto": ""}
+    expected |= dict.fromkeys(nothing_trained | drawn, "")
+    assert source_model(name) == expected.get(name, "bprmf")
+    noted = condensed(name, planted_pool(planted_split), planted_split, 0.5).notes.get("source_model", "")
+    assert noted in ("", source_model(name))
 
 
 @pytest.mark.parametrize("name", sorted(CORESETS))

@@ -5,22 +5,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.results import Row
-
-TITLES = {
-    "bprmf": "BPRMF",
-    "lightgcn": "LightGCN",
-    "ngcf": "NGCF",
-    "xsimgcl": "XSimGCL",
-    "ease": "EASE",
-    "ridge": "ridge autoencoder",
-    "graph-filter": "graph filter",
-    "multvae": "MultVAE",
-}
+from tasks.summary import MODEL_LABELS
 
 
 def title(model: str) -> str:
     """A model's name for people."""
-    return TITLES.get(model, model)
+    return MODEL_LABELS.get(model, model)
 
 
 def distinct(rows: Sequence[Mapping[str, Any]], key: str) -> list[Any]:

@@ -6,10 +6,11 @@ from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median
 
-from benchmarks.markdown import TITLES, distinct, markdown, none_yet, seconds, spread, title, transductive
+from benchmarks.markdown import distinct, markdown, none_yet, seconds, spread, title, transductive
 from benchmarks.results import FOLDER, ROOT, Row, read_rows
 from benchmarks.selection import measured
 from dconrec_core.selection import Measured, Shortlist, model_of, shortlists
+from tasks.summary import MODEL_LABELS
 
 METRICS = ("ndcg@10", "recall@20")
 
@@ -91,7 +92,7 @@ def inductive() -> str:
     rows = [row for row in _rows("quality") if row["ratio"] <= 0.05 and row["condenser"] in BESIDE_WHOLE_USERS]
     if not rows:
         return none_yet("quality.json", "make bench-quality")
-    models, lines = [name for name in TITLES if _only(rows, name)], []
+    models, lines = [name for name in MODEL_LABELS if _only(rows, name)], []
     for dataset, ratio, condenser in dict.fromkeys((r["dataset"], r["ratio"], r["condenser"]) for r in rows):
         mine = [r for r in rows if (r["dataset"], r["ratio"], r["condenser"]) == (dataset, ratio, condenser)]
         by_model = [_only(mine, model) for model in models]

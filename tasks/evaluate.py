@@ -67,7 +67,7 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
         options: Seed, device, listener.
     """
     data, candidates, main = read_split(files.split), read_pool(files.pool), read_condensed(files.condensed)
-    comparison = Comparison(params, data, options)
+    trainings = Trainings(params, data, options)
     with stage_timing(files.timing("evaluate"), str(resolve_device(options.device))) as measured:
         sets = {"full": TrainingSet(data.train), "condensed": TrainingSet.of(main, params.fold_in)}
         for name in _baselines(params, main):
@@ -77,10 +77,10 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
         for name, training_set in sets.items():
             for model in params.models:
                 for seed in params.seeds:
-                    comparison.train(name, training_set, model, seed)
-        comparison.rows.append(_popularity_row(data))
-        curve = _ratio_curve(curve_sets, main.condenser, comparison)
-        measured |= {"rows": comparison.seconds, "earlier_seconds": comparison.finished.seconds}
+                    trainings.train(name, training_set, model, seed)
+        trainings.rows.append(_popularity_row(data))
+        curve = _ratio_curve(curve_sets, main.condenser, trainings)
+        measured |= {"rows": trainings.seconds, "earlier_seconds": trainings.finished.seconds}
     header = {
         "dataset": read_card(files.condensed).dataset,
         "seed": options.seed,
@@ -93,14 +93,14 @@ def evaluate(params: EvaluateParams, condense: CondenseParams, files: Workspace,
         "n_users": data.train.n_users,
         "n_items": data.train.n_items,
     }
-    write_csv(files.curves, pd.DataFrame(comparison.curves, columns=CURVE_COLUMNS))
+    write_csv(files.curves, pd.DataFrame(trainings.curves, columns=CURVE_COLUMNS))
     write_csv(files.ratio_curve, pd.DataFrame(curve, columns=RATIO_COLUMNS))
-    write_json(files.metrics, summarise(comparison.rows))
-    write_json(files.evaluation, {**header, "rows": comparison.rows})
-    comparison.finished.clear()
+    write_json(files.metrics, summarise(trainings.rows))
+    write_json(files.evaluation, {**header, "rows": trainings.rows})
+    trainings.finished.clear()
 
 
-class Comparison:
+class Trainings:
     """Trains and remembers: a row of figures, the curves and the seconds of every training.
 
     Args:
@@ -263,16 +263,16 @@ def _at_other_ratios(condense: CondenseParams, main: CondensedDataset) -> tuple[
 
 
 def _ratio_curve(
-    sets: Mapping[tuple[float, str], TrainingSet | None], condenser: str, comparison: Comparison
+    sets: Mapping[tuple[float, str], TrainingSet | None], condenser: str, trainings: Trainings
 ) -> list[Row]:
-    """The first model on each set of the curve, first seed; what the comparison has trained already is read off it."""
-    model, seed, rows = next(iter(comparison.params.models)), comparison.params.seeds[0], []
-    full = comparison.full_ndcg(model, seed)
+    """The first model on each set of the curve, first seed; what has been trained already is read off ``trainings``."""
+    model, seed, rows = next(iter(trainings.params.models)), trainings.params.seeds[0], []
+    full = trainings.full_ndcg(model, seed)
     for (ratio, name), training_set in sets.items():
         if training_set is None:
-            figures = comparison.figures("condensed" if name == condenser else name, model, seed)
+            figures = trainings.figures("condensed" if name == condenser else name, model, seed)
         else:
-            metrics = comparison.fit(f"{model} on {name} at {ratio:.2%}", training_set, model, seed).metrics
+            metrics = trainings.fit(f"{model} on {name} at {ratio:.2%}", training_set, model, seed).metrics
             figures = {**training_set.facts(), **metrics}
         rows.append(
             {

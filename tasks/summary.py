@@ -31,7 +31,7 @@ MODEL_LABELS = {
     "ngcf": "NGCF",
     "xsimgcl": "XSimGCL",
     "ease": "EASE",
-    "ridge": "Ridge",
+    "ridge": "Ridge autoencoder",
     "graph-filter": "Graph filter",
     "multvae": "MultVAE",
 }

@@ -1,4 +1,4 @@
-"""The comparison: a row for every training, figures that agree with each other, and the clock in one file only."""
+"""The evaluate stage: a row for every training, figures that agree with each other, and the clock in one file only."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ from dconrec_core.models.popularity import popularity_scores
 from dconrec_core.options import RunOptions
 from dconrec_core.training import History
 from dconrec_core.types import Budget, Interactions, Split
-from tasks.evaluate import CURVE_COLUMNS, RATIO_COLUMNS, Comparison, TrainingSet, evaluate, summarise
+from tasks.evaluate import CURVE_COLUMNS, RATIO_COLUMNS, Trainings, TrainingSet, evaluate, summarise
 from tasks.params import CondenseParams, EvaluateParams
 from tasks.workspace import Workspace
 from tests.tasks.small_stages import (
@@ -152,9 +152,9 @@ def test_a_models_own_size_of_the_search_goes_before_that_of_all(
 
     monkeypatch.setattr("tasks.evaluate.train_and_measure", search)
     params = EVALUATE.model_copy(update={"trials_by_model": {"lightgcn": 5}})
-    comparison = Comparison(params, planted_split, OPTIONS)
+    trainings = Trainings(params, planted_split, OPTIONS)
     for name, model in product(("full", "condensed"), ("bprmf", "lightgcn")):
-        comparison.train(name, TrainingSet(planted_split.train), model, 0)
+        trainings.train(name, TrainingSet(planted_split.train), model, 0)
     assert asked == [EVALUATE.trials, 5] * 2
 
 
@@ -169,12 +169,12 @@ def test_same_settings_are_those_found_for_full_data(planted_split: Split, monke
         return Trained({"n": len(asked)}, History(rows=[{"epoch": 1, "loss": 1}]), metrics, same, tuning_seconds=2.0)
 
     monkeypatch.setattr("tasks.evaluate.train_and_measure", search)
-    comparison = Comparison(EVALUATE, planted_split, OPTIONS)
+    trainings = Trainings(EVALUATE, planted_split, OPTIONS)
     for name, seed in (("full", 0), ("full", 1), ("condensed", 0), ("condensed", 1), ("random", 1)):
-        comparison.train(name, TrainingSet(planted_split.train), "bprmf", seed)
+        trainings.train(name, TrainingSet(planted_split.train), "bprmf", seed)
     assert [reference and reference.config["n"] for reference in asked] == [None, None, 1, 2, 2]
-    assert [row["quality"] for row in comparison.rows] == pytest.approx([1, 1, 3, 2, 2.5])
-    assert {row["same_settings_ndcg@10"] for row in comparison.rows} == {0.1}
+    assert [row["quality"] for row in trainings.rows] == pytest.approx([1, 1, 3, 2, 2.5])
+    assert {row["same_settings_ndcg@10"] for row in trainings.rows} == {0.1}
 
 
 def test_summary_holds_the_means_over_seeds(files: Workspace, evaluation: dict[str, Any]) -> None:

@@ -1,15 +1,17 @@
 """Things chosen by name in the configuration: a registry maps a name to its config class and its factory."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dconrec_core.errors import ConfigError
 
+PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 T = TypeVar("T")
 ConfigT = TypeVar("ConfigT", bound="Config")
 
@@ -85,7 +87,23 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
         return f"{path} is not a setting; {suggest(str(problem['loc'][-1]), fields)}"
     if problem["type"] == "missing":
         return f"{path} is missing; add it"
-    return f"{path} is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    said, given = _said(problem), problem["input"]
+    if isinstance(given, Mapping):  # of several keys, which it names
+        return f"{path}: {said}" if path else said
+    return f"{path} is {given!r}: {said}"
+
+
+def _said(problem: ErrorDetails) -> str:
+    """What is wrong, with the way out where pydantic's own words have none."""
+    kind, given, text = problem["type"], problem["input"], problem["msg"]
+    if kind == "value_error":  # our own words, which pydantic introduces
+        return str(problem["ctx"]["error"])
+    said = f"{text[0].lower()}{text[1:]}"
+    if kind == "dict_type":
+        return "it must be a mapping, such as {name: value}"
+    if kind == "float_parsing" and (percent := PERCENT.fullmatch(str(given))):
+        return f"{said}; write {float(percent[1]) / 100:g}"
+    return said
 
 
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

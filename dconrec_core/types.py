@@ -65,8 +65,14 @@ class Interactions:
                 raise DataError(f"{name} ids are {ids.dtype}, expected int32")
             if len(ids) and (ids.min() < 0 or ids.max() >= size):
                 raise DataError(f"{name} ids span {ids.min()}..{ids.max()}, the catalogue is 0..{size - 1}")
-        if len(self.users) > 1 and not (np.diff(self._keys) > 0).all():
-            raise DataError("interactions must be distinct and sorted by user, then item; use Interactions.of")
+        steps = np.diff(self._keys)
+        if (steps > 0).all():
+            return
+        if (steps < 0).any():
+            raise DataError("interactions must be sorted by user, then item; use Interactions.of")
+        place = int(np.argmin(steps))
+        pair = f"user {self.users[place]} has item {self.items[place]}"
+        raise DataError(f"{pair} more than once; keep each pair once, in pandas by drop_duplicates")
 
     @classmethod
     def of(cls, users: npt.ArrayLike, items: npt.ArrayLike, n_users: int, n_items: int) -> "Interactions":

@@ -61,7 +61,7 @@ class Job:
         stage.run(params, self.files, self._options(params))
         _require_same(before, self.versions.inputs(stage.name))
         self.versions.commit(stage.name)
-        self.console.end()
+        self.console.end(stage.outcome(self.files))
         return Completed(message=f"ran because: {', '.join(reasons)}"[:1000])
 
     def _read_params(self) -> PipelineParams:

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
             console.begin(stage.name, stage.job)
             files = Workspace()
             run(stage, params, files, RunOptions(params.seed, params.device, "", console.epoch, files.checkpoints))
-            console.end()
+            console.end(stage.outcome(files))
     except USER_ERRORS as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dconrec_core.options import RunOptions
+from tasks.outputs import read_json
 from tasks.params import PipelineParams
 from tasks.workspace import Workspace
 
@@ -25,6 +26,7 @@ class Stage:
         run: The stage's function in ``tasks/`` with its arguments filled in.
         timeout: After which Prefect gives up on it; far above what it takes.
         retries: Further tries where a network or a server may answer the next time.
+        outcome: What to tell people of its outputs when it is done.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Stage:
     run: StageFunction
     timeout: timedelta = timedelta(hours=1)
     retries: int = 0
+    outcome: Callable[[Workspace], str] = lambda files: "done"
 
 
 def _ingest(params: PipelineParams, files: Workspace, options: RunOptions) -> None:
@@ -45,6 +48,14 @@ def _validate(params: PipelineParams, files: Workspace, options: RunOptions) -> 
     from tasks.validate import validate
 
     validate(params.checks, files.raw, files.validated)
+
+
+def _set_aside(files: Workspace) -> str:
+    checks = read_json(files.validated / "checks.json")
+    if not checks["n_quarantined"]:
+        return "done"
+    page = (files.validated / "checks.html").relative_to(files.root)
+    return f"done, {checks['n_quarantined']:,} of {checks['n_rows']:,} rows set aside ({page})"
 
 
 def _split(params: PipelineParams, files: Workspace, options: RunOptions) -> None:
@@ -67,10 +78,11 @@ def _augment(params: PipelineParams, files: Workspace, options: RunOptions) -> N
 
 def _condense(params: PipelineParams, files: Workspace, options: RunOptions) -> None:
     from tasks.condense import condense
+    from tasks.naming import data_name
 
     condense(
         params.condense,
-        params.dataset.name,
+        data_name(params.dataset),
         files.split,
         files.pool,
         files.condensed,
@@ -101,11 +113,11 @@ def _register(params: PipelineParams, files: Workspace, options: RunOptions) -> 
 
 STAGES = (
     Stage("ingest", "fetch the ratings", ("dataset",), _ingest, retries=2),
-    Stage("validate", "check the ratings, set bad rows aside", ("checks",), _validate),
+    Stage("validate", "check the ratings, set bad rows aside", ("checks",), _validate, outcome=_set_aside),
     Stage("split", "ratings to interactions, split per user", ("prepare", "split", "seed"), _split),
     Stage("pretrain", "train the teacher", ("teacher", "seed"), _pretrain, timedelta(hours=12)),
     Stage("augment", "add the teacher's pseudo interactions", ("augment",), _augment, timedelta(hours=4)),
-    Stage("condense", "search the condensed set", ("condense", "dataset.name", "seed"), _condense, timedelta(days=1)),
+    Stage("condense", "search the condensed set", ("condense", "dataset", "seed"), _condense, timedelta(days=1)),
     Stage(
         "evaluate",
         "train on full, condensed, baselines",

@@ -6,6 +6,7 @@ from dconrec_core.atomic import atomic_folder, write_json
 from dconrec_core.data import DATASETS
 from dconrec_core.data.io import write_table
 from dconrec_core.data.raw import RawTable
+from dconrec_core.errors import DataError
 from dconrec_core.options import RunOptions
 from dconrec_core.registry import lookup
 from tasks.params import Component
@@ -27,6 +28,8 @@ def ingest(params: Component, out: Path, cache: Path, options: RunOptions) -> No
     """
     table = load(params, cache, options)
     with atomic_folder(out) as folder:
+        if table.frame.empty:
+            raise DataError(f"{table.source} has columns and no rows; bring a file that has some")
         write_table(folder / "ratings.parquet", table.frame)
         if table.items is not None:
             write_table(folder / "items.parquet", table.items)

@@ -195,7 +195,7 @@ def judge(table: str, frame: pd.DataFrame, suite: Sequence[Check]) -> list[Outco
     outcomes = [_outcome(frame, check, *result) for check, result in zip(suite, results, strict=True)]
     broken = [outcome for outcome in outcomes if not outcome.passed and outcome.check.severity == "critical"]
     if broken:
-        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        more = f" (rules broken in all: {len(broken)})" if len(broken) > 1 else ""
         raise DataError(f"{table}: {_told(broken[0], len(frame))}{more}")
     return outcomes
 

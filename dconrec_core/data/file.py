@@ -114,7 +114,9 @@ class FileConfig(TableConfig):
     def _makes_sense(self) -> Self:
         named = [name for name in (self.user, self.item, self.rating, self.timestamp, self.part) if name]
         if len(set(named)) < len(named):
-            raise ValueError(f"columns {', '.join(named)} must be distinct")
+            twice = next(name for name in named if named.count(name) > 1)
+            keys = [ours for ours in ("user", "item", "rating", "timestamp", "part") if getattr(self, ours) == twice]
+            raise ValueError(f"{' and '.join(keys)} both name {twice!r}; each must name a column of its own")
         if self.title is not None and self.titles is not None:
             raise ValueError("give title (a column of this file) or titles (a file), not both")
         if self.rating_range is not None and not self.rating_range[0] <= self.rating_range[1]:
@@ -149,7 +151,10 @@ class FileDataset:
         if RATING in frame:
             frame[RATING] = as_numbers(frame[RATING])
         if TIMESTAMP in frame:
-            frame[TIMESTAMP] = as_seconds(frame[TIMESTAMP], config.timestamp_unit)
+            try:
+                frame[TIMESTAMP] = as_seconds(frame[TIMESTAMP], config.timestamp_unit)
+            except DataError as error:
+                raise DataError(f"{config.path}: {config.timestamp!r} {error}") from None
         if PART in frame:
             frame[PART] = frame[PART].astype("str")
         items = self._items(frame, table)
@@ -174,13 +179,24 @@ class FileDataset:
 
 
 def as_seconds(values: pd.Series, unit: str) -> pd.Series:
-    """Whole seconds since 1970; values that are no times are left for a check to name."""
+    """Whole seconds since 1970; values that are no times are left for a check to name.
+
+    Raises:
+        DataError: ``unit`` is ``iso`` and what is no such text are plain numbers, whose unit nobody has told.
+    """
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         times = values
     elif unit == "iso":
         times = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
-        if (times.isna() & values.notna()).any():
-            return values
+        if (wrong := times.isna() & values.notna()).any():
+            numbers = pd.to_numeric(values[wrong], errors="coerce").dropna()
+            if len(numbers) == wrong.sum():  # no word among them: all in one unit, which nobody has told
+                raise DataError(
+                    f"holds numbers such as {values[numbers.index[0]]}, and dataset.config.timestamp_unit is iso; "
+                    "set it to s, ms, us or ns"
+                )
+            seconds = _whole(times.astype("int64").where(times.notna()) / PER_SECOND[times.dt.unit])
+            return seconds.astype("str").where(~wrong, values)
     else:
         numbers = as_numbers(values)
         if numbers.dtype != "float64" or not (numbers.isna() | numbers.abs().lt(2.0**63)).all():
@@ -231,18 +247,25 @@ def _read_text(config: TableConfig, wanted: list[str]) -> pd.DataFrame:
                 keep_default_na=False, quoting=csv.QUOTE_NONE,
             )  # fmt: skip
         return frame[wanted]
-    table = pc.read_csv(
-        path,
-        pc.ReadOptions(encoding=config.encoding, column_names=columns, skip_rows=0 if config.names else 1),
-        pc.ParseOptions(delimiter=separator, quote_char='"' if separator in QUOTED else False),
-        pc.ConvertOptions(
-            include_columns=wanted,
-            column_types=dict.fromkeys(wanted, pa.string()),
-            null_values=MISSING,
-            strings_can_be_null=True,
-        ),
+    parsing = pc.ParseOptions(delimiter=separator, quote_char='"' if separator in QUOTED else False)
+    converting = pc.ConvertOptions(
+        include_columns=wanted,
+        column_types=dict.fromkeys(wanted, pa.string()),
+        null_values=MISSING,
+        strings_can_be_null=True,
     )
-    return _frame(table)
+
+    def read(use_threads: bool) -> pa.Table:
+        skipped = 0 if config.names else 1
+        reading = pc.ReadOptions(
+            encoding=config.encoding, column_names=columns, skip_rows=skipped, use_threads=use_threads
+        )
+        return pc.read_csv(path, reading, parsing, converting)
+
+    try:
+        return _frame(read(use_threads=True))
+    except pa.ArrowInvalid:
+        return _frame(read(use_threads=False))  # slower, but this reader knows the number of the line that is wrong
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
@@ -307,8 +330,15 @@ def _way_out(error: Exception) -> str:
         return "it is not text in the encoding set; set dataset.config.encoding, for instance latin-1"
     if isinstance(error, LookupError):
         return f"{text}; set dataset.config.encoding to one that exists, for instance utf-8 or latin-1"
+    if "inflate failed" in text or "stream" in text:
+        return f"{text[:160]}; it is no whole gzip file: copy it again, or drop .gz from the name of plain text"
+    if "magic bytes" in text or "Parquet file size" in text:
+        return "it is not Parquet, or not all of it: copy it again, or give a text file an ending such as .csv"
     if isinstance(error, pd.errors.ParserWarning):
         return "its lines have more fields than there are names; give dataset.config.names one for every field"
     if "columns, got" in text or "fields in line" in text:
-        return f"{text[:160]}; its lines have different numbers of fields: check dataset.config.separator and that line"
+        return (
+            f"{text[:160]}; its lines have different numbers of fields: check dataset.config.separator and that line, "
+            "and quote a field that holds a separator"
+        )
     return text[:200]

@@ -46,8 +46,8 @@ def test_contains_is_membership(pairs: list[tuple[int, int]], asked: list[tuple[
         (ints(0, 1), ints(0), "2 users but 1 items"),
         (ints(0, 5), ints(0, 0), r"user ids span 0\.\.5, the catalogue is 0\.\.2"),
         (ints(0, 1), ints(-1, 0), r"item ids span -1\.\.0, the catalogue is 0\.\.3"),
-        (ints(1, 0), ints(0, 0), "distinct and sorted"),
-        (ints(1, 1), ints(2, 2), "distinct and sorted"),
+        (ints(1, 0), ints(0, 0), "sorted by user, then item; use Interactions.of"),
+        (ints(1, 1), ints(2, 2), "user 1 has item 2 more than once"),
         (np.array([0.0, 1.0]), ints(0, 1), "user ids are float64, expected int32"),
     ],
 )
@@ -57,8 +57,8 @@ def test_impossible_interactions(users: np.ndarray, items: np.ndarray, message: 
 
 
 def test_duplicates_are_never_dropped_in_silence() -> None:
-    with pytest.raises(DataError, match="distinct"):
-        Interactions.of([0, 0], [1, 1], 1, 2)
+    with pytest.raises(DataError, match="user 0 has item 1 more than once; keep each pair once"):
+        Interactions.of([0, 0, 0], [1, 0, 1], 1, 2)
     with pytest.raises(DataError, match="2 users but 1 items"):
         Interactions.of([0, 0], [1], 1, 2)
 

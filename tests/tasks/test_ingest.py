@@ -82,6 +82,12 @@ def test_a_failure_leaves_what_was_there(
     assert {path.name for path in tmp_path.iterdir()} == {"raw"}
 
 
+def test_a_header_alone_is_no_data(tmp_path: Path):
+    (tmp_path / "r.csv").write_text(ROWS.splitlines()[0] + "\n")
+    with pytest.raises(DataError, match=r"r\.csv has columns and no rows; bring a file that has some"):
+        run(tmp_path, "file", path=str(tmp_path / "r.csv"))
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
 def test_a_disk_that_cannot_be_written_leaves_nothing_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int

@@ -132,6 +132,18 @@ def test_times_become_seconds(tmp_path: Path, unit: str, times: list[str]):
     assert table.frame["timestamp"].dtype == "int64"
 
 
+def test_a_word_among_dates_is_left_for_the_checks_and_a_number_is_asked_about(tmp_path: Path):
+    def of(*times: str) -> list[Any]:
+        rows = "".join(f"{user},1,{time}\n" for user, time in enumerate(times))
+        path = written(tmp_path, f"user_id,item_id,when\n{rows}")
+        return load(path, timestamp="when", timestamp_unit="iso").frame["timestamp"].tolist()
+
+    assert of("1970-01-02", "soon", "1970-01-01T00:01Z") == ["86400", "soon", "60"]
+    said = r"ratings\.csv: 'when' holds numbers such as 1600000775, and dataset\.config\.timestamp_unit is iso; set it"
+    with pytest.raises(DataError, match=said):
+        of("1970-01-02", "1600000775")
+
+
 def test_a_missing_time_is_left_for_the_checks(tmp_path: Path):
     table = load(written(tmp_path, "user_id,item_id,t\n1,1,5\n2,2,\n"), timestamp="t")
     assert str(table.frame["timestamp"].dtype) == "Int64"
@@ -216,6 +228,10 @@ def test_renamed_column_offers_the_nearest_name(tmp_path: Path):
     ("text", "message"),
     [
         ("", r"is empty; it needs a header line"),
+        (
+            "user_id,item_id\n1,2\n3,4,5\n",
+            r"cannot be read: .*Row #3: Expected 2 columns, got 3.*quote a field that holds",
+        ),
         ("user_id,item_id\n1,2\n3\n", r"cannot be read: .*Expected 2 columns, got 1.*check dataset\.config\.separator"),
         (b"user_id,item_id\n1,caf\xe9\n", r"cannot be read: it is not text in the encoding set; .*latin-1"),
         (b"\xff\xfe\x00\x01", r"cannot be read: it is not text in the encoding set"),
@@ -229,9 +245,14 @@ def test_unreadable_text_is_one_line(tmp_path: Path, text: str | bytes, message:
 
 
 def test_unreadable_parquet_gzip_and_long_separators_are_one_line(tmp_path: Path):
-    for path in (written(tmp_path, "no", "r.parquet"), written(tmp_path, "no", "r.csv.gz")):
-        with pytest.raises(DataError, match="cannot be read") as caught:
-            load(path)
+    cut_off = gzip.compress(ROWS.encode() * 1000)[:200]
+    for content, name, way_out in (
+        ("no", "r.parquet", "it is not Parquet, or not all of it: copy it again"),
+        ("no", "r.csv.gz", "it is no whole gzip file: copy it again, or drop .gz"),
+        (cut_off, "cut.csv.gz", "it is no whole gzip file: copy it again, or drop .gz"),
+    ):
+        with pytest.raises(DataError, match=f"cannot be read: .*{way_out}") as caught:
+            load(written(tmp_path, content, name))
         assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="cannot be read"):
         load(written(tmp_path, "user_id::item_id\n1::2\n1::2::3\n", "r.dat"), separator="::")
@@ -258,7 +279,7 @@ def test_header_alone_is_a_table_without_rows(tmp_path: Path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"path": "x", "user": "id", "item": "id"}, "columns id, id must be distinct"),
+        ({"path": "x", "user": "id", "item": "id"}, "dataset.config: user and item both name 'id'"),
         ({"path": "x", "title": "t", "titles": {"path": "y"}}, "not both"),
         ({"path": "x", "rating_range": [5, 1]}, "must rise"),
         ({"path": "x", "separator": ""}, "leave it out"),

@@ -139,7 +139,7 @@ CATALOGUE = {"n_users": "2", "n_items": "2"}
         ({"user": [0], "item": [0.5]}, CATALOGUE, r"item ids hold 0\.5"),
         ({"user": [2**32], "item": [0]}, CATALOGUE, "user ids hold 4294967296"),
         ({"user": [0, None], "item": [0, 1]}, CATALOGUE, "user ids hold nan"),
-        ({"user": [0, 0], "item": [1, 0]}, CATALOGUE, "interactions must be distinct and sorted"),
+        ({"user": [0, 0], "item": [1, 0]}, CATALOGUE, "interactions must be sorted by user, then item"),
         ({"user": [0], "item": [2]}, CATALOGUE, r"item ids span 2\.\.2, the catalogue is 0\.\.1"),
         ({"user": [0], "item": [0]}, {**CATALOGUE, "n_users": "two"}, "does not say its catalogue size"),
     ],

@@ -89,7 +89,7 @@ def test_patience_is_counted_in_epochs_from_the_best() -> None:
 
 
 def test_patience_that_ends_before_the_second_look_is_refused() -> None:
-    message = r"teacher.config is .*eval_every 6 is above patience 5.*; lower eval_every or raise patience"
+    message = r"teacher.config: eval_every 6 is above patience 5.*; lower eval_every or raise patience"
     with pytest.raises(ConfigError, match=message):
         MODELS["bprmf"].configure("teacher.config", {"eval_every": 6, "patience": 5})
     with pytest.raises(ConfigError, match="eval_every 5 is above patience 4"):

@@ -112,11 +112,12 @@ class FileConfig(TableConfig):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        named = [name for name in (self.user, self.item, self.rating, self.timestamp, self.part) if name]
-        if len(set(named)) < len(named):
-            twice = next(name for name in named if named.count(name) > 1)
-            keys = [ours for ours in ("user", "item", "rating", "timestamp", "part") if getattr(self, ours) == twice]
-            raise ValueError(f"{' and '.join(keys)} both name {twice!r}; each must name a column of its own")
+        named: dict[str, str] = {}
+        for key in ("user", "item", "rating", "timestamp", "part"):
+            column = getattr(self, key)
+            if column and column in named:
+                raise ValueError(f"{named[column]} and {key} both name {column!r}; each must name a column of its own")
+            named[column] = key
         if self.title is not None and self.titles is not None:
             raise ValueError("give title (a column of this file) or titles (a file), not both")
         if self.rating_range is not None and not self.rating_range[0] <= self.rating_range[1]:
@@ -185,23 +186,26 @@ def as_seconds(values: pd.Series, unit: str) -> pd.Series:
         DataError: ``unit`` is ``iso`` and what is no such text are plain numbers, whose unit nobody has told.
     """
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        times = values
-    elif unit == "iso":
-        times = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
-        if (wrong := times.isna() & values.notna()).any():
-            numbers = pd.to_numeric(values[wrong], errors="coerce").dropna()
-            if len(numbers) == wrong.sum():  # no word among them: all in one unit, which nobody has told
-                raise DataError(
-                    f"holds numbers such as {values[numbers.index[0]]}, and dataset.config.timestamp_unit is iso; "
-                    "set it to s, ms, us or ns"
-                )
-            seconds = _whole(times.astype("int64").where(times.notna()) / PER_SECOND[times.dt.unit])
-            return seconds.astype("str").where(~wrong, values)
-    else:
+        return _since_1970(values)
+    if unit != "iso":
         numbers = as_numbers(values)
         if numbers.dtype != "float64" or not (numbers.isna() | numbers.abs().lt(2.0**63)).all():
             return numbers
         return _whole(numbers / PER_SECOND[unit])
+    times = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
+    wrong = times.isna() & values.notna()
+    if not wrong.any():
+        return _since_1970(times)
+    numbers = pd.to_numeric(values[wrong], errors="coerce").dropna()
+    if len(numbers) == wrong.sum():  # no word among them: all in one unit, which nobody has told
+        raise DataError(
+            f"holds numbers such as {values[numbers.index[0]]}, and dataset.config.timestamp_unit is iso; "
+            "set it to s, ms, us or ns"
+        )
+    return _since_1970(times).astype("str").where(~wrong, values)
+
+
+def _since_1970(times: pd.Series) -> pd.Series:
     return _whole(times.astype("int64").where(times.notna()) / PER_SECOND[times.dt.unit])
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.datasets import load_split
 from benchmarks.policy_courses import ESTIMATORS, Enumerated, Estimator, Feasible, Floats, Problem, all_masks
 from benchmarks.quality import Source, Teaching
+from dconrec_core.condensation.feasible_set import FeasibleSet
 from dconrec_core.condensation.inner import InnerTraining
-from dconrec_core.condensation.search import Search
 from dconrec_core.data.synthetic import SyntheticConfig, plant
 from dconrec_core.rng import numpy_rng
 from dconrec_core.splitting import random_split
@@ -61,10 +61,10 @@ def movielens(data: Path, seed: int, margin: float) -> Problem:
     """A quarter of MovieLens-100K, from a pool like the quality benchmark's; one inner epoch in place of three."""
     split = load_split("ml-100k", data, seed)
     pool = Source(split, seed, TEACHING).pool
-    search = Search(pool, TAIL_THRESHOLD, Budget.from_ratio(RATIO, split.train))
-    feasible = Feasible(len(search.free), search.left, margin)
-    kept = search.final_set(search.start("constant", 1.0))
-    return Trained(pool, split, search.free, feasible, kept, 1, numpy_rng(seed, "convergence", "inner"))
+    whole = FeasibleSet(pool, TAIL_THRESHOLD, Budget.from_ratio(RATIO, split.train))
+    feasible = Feasible(len(whole.free), whole.left, margin)
+    kept = whole.final_set(whole.start("constant", 1.0))
+    return Trained(pool, split, whole.free, feasible, kept, 1, numpy_rng(seed, "convergence", "inner"))
 
 
 def enumerated(_: Path, seed: int, margin: float) -> Problem:

@@ -39,7 +39,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Measured:
+class GroupQuality:
     """NDCG@10 of one group of users with each set."""
 
     champion: float
@@ -47,7 +47,7 @@ class Measured:
     n_users: int
 
 
-def compare(gate: GateParams, files: Workspace, champion: Path, seed: int) -> dict[str, Measured]:
+def compare(gate: GateParams, files: Workspace, champion: Path, seed: int) -> dict[str, GroupQuality]:
     """Measure both sets on the groups of ``GROUPS``.
 
     Args:
@@ -72,7 +72,7 @@ def compare(gate: GateParams, files: Workspace, champion: Path, seed: int) -> di
         "new": np.isin(ids, sorted(new_users(files))),
     }
     return {
-        name: Measured(*(float(ndcg[side][mask].mean()) if mask.any() else 0.0 for side in ndcg), int(mask.sum()))
+        name: GroupQuality(*(float(ndcg[side][mask].mean()) if mask.any() else 0.0 for side in ndcg), int(mask.sum()))
         for name, mask in groups.items()
     }
 
@@ -142,7 +142,7 @@ def tail(degree: npt.NDArray[np.int64], share: float) -> Mask:
     return np.asarray(degree <= last)
 
 
-def judge_rivals(gate: GateParams, measured: Mapping[str, Measured]) -> list[Outcome]:
+def judge_rivals(gate: GateParams, measured: Mapping[str, GroupQuality]) -> list[Outcome]:
     """Each group's rule: the challenger may lose a little, and a group of few users decides nothing."""
     most = {"all": gate.max_loss, "tail": gate.max_tail_loss, "new": gate.max_new_loss}
     words = {

@@ -20,8 +20,8 @@ from pydantic import Field
 from dconrec_core.condensation._kernels import add_gradients, along_gradients, bpr_pulls
 from dconrec_core.condensation.base import best_candidates, make_condensed
 from dconrec_core.condensation.bernoulli import Probabilities, project_to_budget
+from dconrec_core.condensation.feasible_set import AdamStep
 from dconrec_core.condensation.proxy import ProxyConfig, proxy_epochs
-from dconrec_core.condensation.search import AdamStep
 from dconrec_core.models.bprmf import Factors
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.rng import numpy_rng

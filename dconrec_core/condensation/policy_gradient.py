@@ -14,9 +14,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dconrec_core.condensation.base import make_condensed
 from dconrec_core.condensation.bernoulli import draw_masks, policy_gradient
+from dconrec_core.condensation.feasible_set import AdamStep, FeasibleSet, NaturalStep
 from dconrec_core.condensation.inner import InnerTraining
 from dconrec_core.condensation.proposal import MOST_RULES, Proposal, Rule, Values, climb, proposed_logits
-from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
 from dconrec_core.condensation.stand_in import StandIn
 from dconrec_core.models.bprmf import BPRMFConfig
 from dconrec_core.options import EpochEvent, RunOptions
@@ -129,25 +129,25 @@ class DConRec:
         """
         config = self.config
         rng = numpy_rng(options.seed, "condense", self.name)
-        search = Search(pool, config.tail_threshold, budget)
+        feasible = FeasibleSet(pool, config.tail_threshold, budget)
         stepper = AdamStep(len(pool)) if config.step == "adam" else NaturalStep()
         judge = BPRMFConfig.model_validate(config.judge) if config.judge else None
         inner = InnerTraining(pool, valid, rng, config.warm_epochs, config.inner_epochs, config.valid_negatives, judge)
         notes: dict[str, Any] = {"source_model": config.source_model}
         plain: Proposal | None = None
         if config.start == "proposed":
-            plain, best = self._propose(search, inner, rng, options)
+            plain, best = self._propose(feasible, inner, rng, options)
             keep_prob, notes = best.keep_prob, notes | best.notes
         else:
-            keep_prob = search.start(config.start, config.sharpness)
-        kept_prob, kept_epoch, kept_look = keep_prob, 0, inner.warm_start(search.final_set(keep_prob))
+            keep_prob = feasible.start(config.start, config.sharpness)
+        kept_prob, kept_epoch, kept_look = keep_prob, 0, inner.warm_start(feasible.final_set(keep_prob))
         for epoch in range(1, config.outer_epochs + 1):
             masks = draw_masks(keep_prob, config.n_samples, rng)
             losses = inner.masked_losses(masks)
             credited = losses[:, pool.interactions.users] if config.credit == "user" else inner.overall(losses)
             gradient = policy_gradient(credited, masks, keep_prob, baseline=config.baseline)
             rate = self.learning_rate(epoch)
-            moved = search.project(keep_prob - rate * stepper.direction(gradient, keep_prob))
+            moved = feasible.project(keep_prob - rate * stepper.direction(gradient, keep_prob))
             metrics = {
                 "valid_loss": float(inner.overall(losses).mean()),
                 "expected_size": float(moved.sum()),
@@ -155,7 +155,7 @@ class DConRec:
             }
             keep_prob = moved
             if epoch % config.refresh == 0 or epoch == config.outer_epochs:
-                look = inner.warm_start(search.final_set(keep_prob))
+                look = inner.warm_start(feasible.final_set(keep_prob))
                 if config.warm_epochs:  # otherwise nothing was trained, and the ranking is a random one
                     metrics["valid_ndcg@10"] = look.ndcg
                 if look.ndcg > kept_look.ndcg:
@@ -170,7 +170,7 @@ class DConRec:
             notes["valid_ndcg@10"] = kept_look.ndcg
         return make_condensed(
             pool,
-            search.final_set(kept_prob),
+            feasible.final_set(kept_prob),
             budget,
             condenser=self.name,
             config=config,
@@ -180,18 +180,18 @@ class DConRec:
         )
 
     def _propose(
-        self, search: Search, inner: InnerTraining, rng: np.random.Generator, options: RunOptions
+        self, feasible: FeasibleSet, inner: InnerTraining, rng: np.random.Generator, options: RunOptions
     ) -> tuple[Proposal, Proposal]:
         """The first rule, and the best start on valid: of the rules, and of the stand-in from there on."""
-        config, pool, width = self.config, search.pool, 1 / self.config.sharpness
+        config, pool, width = self.config, feasible.pool, 1 / self.config.sharpness
 
         def proposal(logits: Values, rule: str, kept_pass: int) -> Proposal:
-            keep_prob = search.at_logits(logits, width)
-            look = inner.look(search.final_set(keep_prob))
+            keep_prob = feasible.at_logits(logits, width)
+            look = inner.look(feasible.final_set(keep_prob))
             return Proposal(logits, keep_prob, look, {"rule": rule, "kept_pass": kept_pass})
 
         def by_rule(rule: Rule) -> Proposal:
-            return proposal(proposed_logits(pool, rule, search.tail, search.left), rule.name, 0)
+            return proposal(proposed_logits(pool, rule, feasible.tail, feasible.left), rule.name, 0)
 
         numbers = count(1)
 
@@ -206,7 +206,7 @@ class DConRec:
         best = by_rule(climb(lambda rule: heard(rule).look, plain.look, config.min_gain))
         rule = best.notes["rule"]
         stand_in = StandIn(
-            pool, best.logits, search.count, config.passes, config.batch_users, config.stand_in_rate, rng
+            pool, best.logits, feasible.count, config.passes, config.batch_users, config.stand_in_rate, rng
         )
         every = max(1, stand_in.passes // config.looks)
         for number, loss, moved in stand_in.run():

@@ -117,7 +117,7 @@ class PolicySyntheticUsersConfig(SyntheticUsersConfig):
 
 
 @dataclass
-class Look:
+class Snapshot:
     """A discrete set on the way and what it is worth on valid."""
 
     step: int
@@ -267,7 +267,7 @@ class SyntheticUsers:
         exam: RankingTask,
         size: tuple[int, int],
         options: RunOptions,
-    ) -> Look:
+    ) -> Snapshot:
         """One search, with clusters of its own and users in an order of its own.
 
         Args:
@@ -320,7 +320,7 @@ class SyntheticUsers:
         exam: RankingTask,
         options: RunOptions,
         rng: np.random.Generator,
-    ) -> Look:
+    ) -> Snapshot:
         config, best, losses = self.config, None, []
         before, total = (count * config.steps for count in which)
         order, position = rng.permutation(histories.users), 0
@@ -345,7 +345,7 @@ class SyntheticUsers:
         return best
 
     @torch.no_grad()
-    def _look(self, search: Search, number: int, exam: RankingTask) -> Look:
+    def _look(self, search: Search, number: int, exam: RankingTask) -> Snapshot:
         """Cut the set from the running mean and rank valid by the reader."""
         histories = discrete(search.descent.mean, search.budget)
         probability = torch.sigmoid(
@@ -354,7 +354,7 @@ class SyntheticUsers:
         inputs, outputs = (table.cpu().numpy() for table in search.reader.tables(histories))
         users = np.ascontiguousarray(exam.seen.csr() @ inputs.T, dtype=np.float32)
         score = DotProducts(users, np.ascontiguousarray(outputs.T))
-        return Look(number, exam.measure(score, (10,))[CRITERION], histories, probability, search.reader.settings())
+        return Snapshot(number, exam.measure(score, (10,))[CRITERION], histories, probability, search.reader.settings())
 
 
 class PolicySyntheticUsers(SyntheticUsers):

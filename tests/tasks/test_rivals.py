@@ -12,7 +12,7 @@ from dconrec_core.splitting import random_split
 from dconrec_core.types import Budget
 from flows.params import read_params
 from tasks.params import CondenseParams, GateParams
-from tasks.rivals import Measured, compare, dealt_anew, judge_rivals, tail
+from tasks.rivals import GroupQuality, compare, dealt_anew, judge_rivals, tail
 from tasks.warm import WarmAuto, translated, warm_condenser
 from tasks.workspace import Workspace
 from tests.tasks.small_stages import OPTIONS, run_augment, run_condense, run_pretrain, write_split_folder
@@ -116,8 +116,8 @@ def test_a_default_that_is_written_out_or_was_no_setting_yet_changes_nothing(fil
 
 
 def test_each_group_can_refuse_and_says_its_numbers():
-    same = Measured(0.2, 0.2, 100)
-    worse = Measured(0.2, 0.1, 100)
+    same = GroupQuality(0.2, 0.2, 100)
+    worse = GroupQuality(0.2, 0.1, 100)
     outcomes = judge_rivals(GateParams(), {"all": same, "tail": worse, "new": worse})
     assert [(o.rule, o.passed) for o in outcomes] == [
         ("against_champion", True),
@@ -125,7 +125,7 @@ def test_each_group_can_refuse_and_says_its_numbers():
         ("new_users", False),
     ]
     assert "NDCG@10 on valid 0.1000 against 0.2000, at most 3.0% may be lost" in outcomes[1].reason
-    few = judge_rivals(GateParams(), {"all": same, "tail": same, "new": Measured(0.2, 0.1, 3)})[2]
+    few = judge_rivals(GateParams(), {"all": same, "tail": same, "new": GroupQuality(0.2, 0.1, 3)})[2]
     assert few.passed
     assert "fewer than 20 decide nothing" in few.reason
 

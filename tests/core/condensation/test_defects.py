@@ -12,8 +12,8 @@ from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.augment import build_pool
 from dconrec_core.condensation.bernoulli import draw_masks
 from dconrec_core.condensation.dataset import condensed_frame
+from dconrec_core.condensation.feasible_set import FeasibleSet
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig
-from dconrec_core.condensation.search import Search
 from dconrec_core.models._factors import Triplets
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.sampling import sample_negatives
@@ -79,7 +79,7 @@ def test_budget_means_one_thing_from_start_to_end_with_the_tail_inside(
     def listen(event: EpochEvent, /) -> None:
         sizes.append(event.metrics["expected_size"])
 
-    first = Search(pool, TAIL, budget).start(start, 4)  # type: ignore[arg-type]
+    first = FeasibleSet(pool, TAIL, budget).start(start, 4)  # type: ignore[arg-type]
     masks = draw_masks(first, 200, np.random.default_rng(0))
     settings = {"start": start, "tail_threshold": TAIL, "outer_epochs": 5, "warm_epochs": 2, "learning_rate": 0.5}
     options = RunOptions(on_epoch=listen)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dconrec_core.condensation import CONDENSERS
+from dconrec_core.condensation.feasible_set import AdamStep, FeasibleSet, NaturalStep
 from dconrec_core.condensation.inner import Look
 from dconrec_core.condensation.policy_gradient import DConRec, DConRecConfig, DConRecPaper, DConRecPaperConfig
 from dconrec_core.condensation.proposal import AXES, CORNERS, Rule
-from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
 from dconrec_core.errors import BudgetError, ConfigError
 from dconrec_core.options import EpochEvent, RunOptions
 from dconrec_core.types import Budget, CandidatePool, Interactions, Split
@@ -275,7 +275,7 @@ def test_tail_over_the_budget_is_refused_with_the_way_out(planted_split: Split) 
 @pytest.mark.parametrize("by", ["teacher", "constant"])
 def test_start_spends_the_budget_in_expectation(by: Any, planted_split: Split) -> None:
     pool = planted_pool(planted_split)
-    start = Search(pool, 0, Budget(150)).start(by, sharpness=4)
+    start = FeasibleSet(pool, 0, Budget(150)).start(by, sharpness=4)
     assert start.sum() <= 150 + 1e-9
     assert start.sum() > 140
     if by == "constant":

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dconrec_core.condensation.base import rank_within_user
-from dconrec_core.condensation.search import AdamStep, NaturalStep, Search
+from dconrec_core.condensation.feasible_set import AdamStep, FeasibleSet, NaturalStep
 from dconrec_core.errors import BudgetError
 from dconrec_core.types import BoolArray, Budget, CandidatePool, Interactions, Split
 from tests.contracts import planted_pool
@@ -34,11 +34,11 @@ def pools(draw: st.DrawFn) -> CandidatePool:
 
 
 @st.composite
-def searches(draw: st.DrawFn) -> Search:
+def feasible_sets(draw: st.DrawFn) -> FeasibleSet:
     """A pool, a tail threshold, and a budget no smaller than the tail."""
     pool, threshold = draw(pools()), draw(st.integers(0, 3))
     held = int(tail_of(pool, threshold).sum())
-    return Search(pool, threshold, Budget(draw(st.integers(max(held, 1), max(held, 1) + 60))))
+    return FeasibleSet(pool, threshold, Budget(draw(st.integers(max(held, 1), max(held, 1) + 60))))
 
 
 def tail_of(pool: CandidatePool, threshold: int) -> BoolArray:
@@ -48,44 +48,44 @@ def tail_of(pool: CandidatePool, threshold: int) -> BoolArray:
     return np.array([seen and degree[user] <= threshold for user, seen in zip(users, pool.observed, strict=True)])
 
 
-@given(searches(), st.integers(0, 1000))
-def test_whatever_a_step_proposes_is_brought_back_to_the_feasible_set(search: Search, seed: int) -> None:
-    proposed = np.random.default_rng(seed).normal(0.5, 2, size=len(search.pool))
-    projected = search.project(proposed)
+@given(feasible_sets(), st.integers(0, 1000))
+def test_whatever_a_step_proposes_is_brought_back_to_the_feasible_set(feasible: FeasibleSet, seed: int) -> None:
+    proposed = np.random.default_rng(seed).normal(0.5, 2, size=len(feasible.pool))
+    projected = feasible.project(proposed)
     assert projected.min() >= 0
     assert projected.max() <= 1
-    assert (projected[search.tail] == 1).all()
-    assert projected.sum() <= search.count + 1e-9
-    np.testing.assert_allclose(search.project(projected), projected, atol=1e-9)
+    assert (projected[feasible.tail] == 1).all()
+    assert projected.sum() <= feasible.count + 1e-9
+    np.testing.assert_allclose(feasible.project(projected), projected, atol=1e-9)
 
 
-@given(searches(), starts)
-def test_start_is_feasible_and_keeps_the_tail(search: Search, by: Start) -> None:
-    start = search.start(by, sharpness=4)
-    np.testing.assert_allclose(search.project(start), start, atol=1e-9)
-    assert (start[search.tail] == 1).all()
+@given(feasible_sets(), starts)
+def test_start_is_feasible_and_keeps_the_tail(feasible: FeasibleSet, by: Start) -> None:
+    start = feasible.start(by, sharpness=4)
+    np.testing.assert_allclose(feasible.project(start), start, atol=1e-9)
+    assert (start[feasible.tail] == 1).all()
 
 
-@given(searches())
-def test_constant_start_is_one_number_and_spends_the_budget(search: Search) -> None:
-    start = search.start("constant", sharpness=4)
-    assert len(set(start[search.free].round(12))) <= 1
-    assert start.sum() == pytest.approx(search.count)
+@given(feasible_sets())
+def test_constant_start_is_one_number_and_spends_the_budget(feasible: FeasibleSet) -> None:
+    start = feasible.start("constant", sharpness=4)
+    assert len(set(start[feasible.free].round(12))) <= 1
+    assert start.sum() == pytest.approx(feasible.count)
 
 
-@given(searches(), st.floats(0.5, 20))
-def test_teacher_start_falls_with_the_teachers_rank(search: Search, sharpness: float) -> None:
-    start = search.start("teacher", sharpness)
-    place = rank_within_user(search.pool.interactions, search.pool.score)
-    users = search.pool.interactions.users
+@given(feasible_sets(), st.floats(0.5, 20))
+def test_teacher_start_falls_with_the_teachers_rank(feasible: FeasibleSet, sharpness: float) -> None:
+    start = feasible.start("teacher", sharpness)
+    place = rank_within_user(feasible.pool.interactions, feasible.pool.score)
+    users = feasible.pool.interactions.users
     for user in range(6):
-        mine = np.flatnonzero((users == user) & ~search.tail)
+        mine = np.flatnonzero((users == user) & ~feasible.tail)
         assert (np.diff(start[mine[np.argsort(place[mine])]]) <= 1e-12).all()
 
 
 def test_teacher_start_expects_the_same_number_of_every_user(planted_split: Split) -> None:
     pool = planted_pool(planted_split)
-    start = Search(pool, 0, Budget(240)).start("teacher", sharpness=4)
+    start = FeasibleSet(pool, 0, Budget(240)).start("teacher", sharpness=4)
     expected = np.bincount(pool.interactions.users, weights=start)
     np.testing.assert_allclose(expected, 4, atol=0.1)
     place = rank_within_user(pool.interactions, pool.score)
@@ -99,9 +99,9 @@ def test_teacher_start_shares_what_the_tail_leaves_among_what_it_leaves(planted_
     train = planted_split.train
     short = train.take((train.users >= 10) | (np.arange(len(train)) - train.indptr[train.users] < 2))
     pool = planted_pool(Split(short, planted_split.valid, planted_split.test))
-    search = Search(pool, 2, Budget(10 * 2 + 10 * 5 + 50 * 9))
-    free = ~search.tail
-    start = search.start("teacher", sharpness=60)
+    feasible = FeasibleSet(pool, 2, Budget(10 * 2 + 10 * 5 + 50 * 9))
+    free = ~feasible.tail
+    start = feasible.start("teacher", sharpness=60)
     expected = np.bincount(pool.interactions.users[free], weights=start[free])
     np.testing.assert_allclose(expected, [5] * 10 + [9] * 50, atol=0.1)
 
@@ -110,35 +110,35 @@ def test_teacher_start_shares_what_the_tail_leaves_among_what_it_leaves(planted_
 def test_teacher_start_spends_the_budget(count: int, planted_split: Split) -> None:
     pool = planted_pool(planted_split)
     assert len(pool) == 780
-    assert Search(pool, 0, Budget(count)).start("teacher", sharpness=4).sum() == pytest.approx(count)
+    assert FeasibleSet(pool, 0, Budget(count)).start("teacher", sharpness=4).sum() == pytest.approx(count)
 
 
-@given(searches(), st.integers(0, 1000))
-def test_final_set_has_the_exact_size_and_the_most_probable(search: Search, seed: int) -> None:
-    keep_prob = search.project(np.random.default_rng(seed).integers(0, 4, size=len(search.pool)) / 4)
-    kept = search.final_set(keep_prob)
-    assert kept.sum() == search.count
+@given(feasible_sets(), st.integers(0, 1000))
+def test_final_set_has_the_exact_size_and_the_most_probable(feasible: FeasibleSet, seed: int) -> None:
+    keep_prob = feasible.project(np.random.default_rng(seed).integers(0, 4, size=len(feasible.pool)) / 4)
+    kept = feasible.final_set(keep_prob)
+    assert kept.sum() == feasible.count
     if kept.all():
         return
     assert keep_prob[kept].min() >= keep_prob[~kept].max()
     edge = keep_prob == keep_prob[kept].min()  # among equals the teacher decides
     if (edge & ~kept).any():
-        assert search.pool.score[edge & kept].min() >= search.pool.score[edge & ~kept].max()
+        assert feasible.pool.score[edge & kept].min() >= feasible.pool.score[edge & ~kept].max()
 
 
-@given(searches())
-def test_final_set_holds_the_tail_before_the_merely_probable(search: Search) -> None:
-    start = search.start("teacher", sharpness=4)
-    certain = start[search.free] >= 1
+@given(feasible_sets())
+def test_final_set_holds_the_tail_before_the_merely_probable(feasible: FeasibleSet) -> None:
+    start = feasible.start("teacher", sharpness=4)
+    certain = start[feasible.free] >= 1
     assume(not certain.any())
-    assert (search.final_set(start) | ~search.tail).all()
+    assert (feasible.final_set(start) | ~feasible.tail).all()
 
 
 @given(pools(), st.integers(0, 9))
 def test_tail_is_held_inside_the_budget(pool: CandidatePool, threshold: int) -> None:
-    search = Search(pool, threshold, Budget(len(pool)))
-    np.testing.assert_array_equal(search.tail, tail_of(pool, threshold))
-    assert search.left + search.tail.sum() == search.count == len(pool)
+    feasible = FeasibleSet(pool, threshold, Budget(len(pool)))
+    np.testing.assert_array_equal(feasible.tail, tail_of(pool, threshold))
+    assert feasible.left + feasible.tail.sum() == feasible.count == len(pool)
 
 
 @given(pools(), st.integers(1, 5))
@@ -146,7 +146,7 @@ def test_budget_below_the_tail_is_refused(pool: CandidatePool, less: int) -> Non
     held = int(pool.observed.sum())
     assume(held > less)
     with pytest.raises(BudgetError, match=f"hold {held}, the budget is {held - less}; lower"):
-        Search(pool, 8, Budget(held - less))
+        FeasibleSet(pool, 8, Budget(held - less))
 
 
 def walk(stepper: NaturalStep | AdamStep, rate: float) -> npt.NDArray[np.float64]:

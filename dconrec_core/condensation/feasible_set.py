@@ -13,7 +13,7 @@ from dconrec_core.types import BoolArray, Budget, CandidatePool
 Gradient = npt.NDArray[np.float64]
 
 
-class Search:
+class FeasibleSet:
     """What is feasible under a budget.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the search may do: any pool, any tail, any budget that holds the tail."""
+"""What is feasible, and how to step in it: any pool, any tail, any budget that holds the tail."""
 
 from collections import Counter
 from typing import Literal

@@ -14,7 +14,7 @@ def test_rows_a_size_and_a_summary(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(scale, "SIZES", (1500, 2400))
     tiny = load_split("tiny", tmp_path, 0).train
     monkeypatch.setattr(scale, "shaped_like_ml_20m", lambda size: tiny.take(range(size)))
-    scale.main()
+    scale.main([])
     *sizes, summary = json.loads((tmp_path / "scale.json").read_text())["rows"]
     assert [row["n_interactions"] for row in sizes] == [1500, 2400]
     for row in sizes:

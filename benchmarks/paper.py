@@ -145,6 +145,14 @@ class Experiment:
             return Results(self.folder / f"{name}.json", f"{COMMAND} QUICK=1", apart_from, identity)
         return Results.named(name, COMMAND, apart_from, identity)
 
+    def files(self) -> dict[str, tuple[Results, Sequence[Cell]]]:
+        """Each part's file and cells; of a cell that was searched differently before the new row alone is kept."""
+        return {
+            "quality": (self.results("quality", IDENTITY), self.quality),
+            "cross": (self.results("cross_architecture", (*IDENTITY, "source_model")), self.cross),
+            "folded": (self.results("folded_in", IDENTITY), self.folded),
+        }
+
     def comparison(self, data: Path) -> Comparison:
         """What measures."""
 
@@ -181,12 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     one_core()
     experiment = Experiment.quick(QUICK_FOLDER) if options.quick else Experiment.full()
     comparison = experiment.comparison(options.data)
-    files = {
-        "quality": (experiment.results("quality", IDENTITY), experiment.quality),
-        "cross": (experiment.results("cross_architecture"), experiment.cross),
-        "folded": (experiment.results("folded_in"), experiment.folded),
-    }
-    for name, (results, everything) in files.items():
+    for name, (results, everything) in experiment.files().items():
         if options.only in (None, name):
             sources = options.source if name == "cross" else None
             mine = [cell for cell in chosen(everything, options) if not sources or cell.source in sources]

@@ -11,6 +11,7 @@ from statistics import median
 
 from benchmarks.command_line import one_core, parser_of, run_main
 from benchmarks.paper import MODELS, Experiment
+from benchmarks.quality import IDENTITY
 from benchmarks.references import as_trained
 from benchmarks.results import Results, Row
 from benchmarks.timed_training import TimedTraining, timed_training
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
     options = parser.parse_args(arguments)
     one_core()
-    experiment, results = Experiment.full(), Results.named("training_time", COMMAND)
+    experiment, results = Experiment.full(), Results.named("training_time", COMMAND, identity=IDENTITY)
     comparison = experiment.comparison(options.data)
     cells = [cell_of(experiment, model, seed) for model in options.model or MODELS for seed in options.seed or SEEDS]
     for cell in cells:

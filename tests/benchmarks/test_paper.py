@@ -1,6 +1,7 @@
 """The paper's experiment: its small version from nothing to a page, and the page's tables by hand."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,16 @@ def test_the_small_version_measures_everything_once_and_writes_its_page(tmp_path
     monkeypatch.setattr(paper.Comparison, "measure", lambda *_: pytest.fail("measured again"))
     paper.main(["--quick"])
     assert "16 of 16 rows in quality.json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", ["quality", "cross", "folded"])
+def test_a_longer_search_takes_the_place_of_the_shorter(part, tmp_path):
+    rows, cells = paper.Experiment.quick(tmp_path).files()[part]
+    for cell in cells:
+        for trials in (3, 5):
+            rows.row(replace(cell, trials=trials).case, lambda: {"quality": 1.0})
+    found = results.read_rows(rows.path)
+    assert [row["trials"] for row in found] == [5] * len(cells)
 
 
 def test_a_cell_whose_budget_cannot_be_kept_is_named_and_left_out(tmp_path, capsys):

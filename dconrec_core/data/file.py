@@ -115,7 +115,9 @@ class FileConfig(TableConfig):
         named: dict[str, str] = {}
         for key in ("user", "item", "rating", "timestamp", "part"):
             column = getattr(self, key)
-            if column and column in named:
+            if not column:
+                continue
+            if column in named:
                 raise ValueError(f"{named[column]} and {key} both name {column!r}; each must name a column of its own")
             named[column] = key
         if self.title is not None and self.titles is not None:

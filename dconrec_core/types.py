@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -206,22 +207,26 @@ class Budget:
             raise BudgetError(f"budget is {self.n_interactions} interactions; it must be at least 1")
 
     @classmethod
-    def from_ratio(cls, ratio: float, train: Interactions) -> "Budget":
+    def from_ratio(cls, ratio: float, train: Interactions, key: str = "condense.ratio") -> "Budget":
         """``floor(ratio * |train|)``; the denominator is always the observed training interactions.
+
+        Args:
+            ratio: As it is written in decimals, and not as binary rounding has it: 0.29 of 100 is 29.
+            train: The observed training interactions.
+            key: Where the ratio was set, for the message.
 
         Raises:
             BudgetError: ``ratio`` is outside (0, 1] or leaves no interaction at all.
         """
         if not 0 < ratio <= 1:
-            raise BudgetError(f"condense.ratio is {ratio}; it must be above 0 and at most 1")
-        # The small term undoes binary rounding: 0.29 * 100 is 28.999999999999996.
-        n_interactions = int(ratio * len(train) + 1e-9)
+            raise BudgetError(f"{key} is {ratio}; it must be above 0 and at most 1")
+        n_interactions = int(Fraction(repr(float(ratio))) * len(train))
         if not len(train):
             raise BudgetError("there are no training interactions to take a part of; look at what split.train leaves")
         if n_interactions < 1:
             smallest = math.ceil(1e9 / len(train)) / 1e9  # rounded up, or it would not do
             raise BudgetError(
-                f"condense.ratio is {ratio}: a budget of 0 of {len(train)} training interactions; "
+                f"{key} is {ratio}: a budget of 0 of {len(train)} training interactions; "
                 f"the smallest ratio that keeps one is {smallest:.10g}"
             )
         return cls(n_interactions)

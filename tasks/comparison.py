@@ -280,7 +280,7 @@ class Source:
         reset_peak_rss()
         entry, started = lookup(CONDENSERS, condenser, "condenser"), time.perf_counter()
         options = replace(self.options, label=condenser)
-        budget = Budget.from_ratio(ratio, self.split.train)
+        budget = Budget.from_ratio(ratio, self.split.train, "the ratio")
         config = entry.configure(condenser, settings or {})
         condensed = entry.build(config).condense(self.pool, self.split.valid, budget, options)
         return condensed, {

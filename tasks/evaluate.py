@@ -240,7 +240,7 @@ def _curve_sets(
         for name in dict.fromkeys((condense.name, _rival(main))):
             actual, settings = (name_of_main, config_of_main) if name == condense.name else (name, {})
             try:
-                budget = Budget.from_ratio(ratio, split.train)
+                budget = Budget.from_ratio(ratio, split.train, "evaluate.curve_ratios")
                 if budget == main.budget and name in trained:
                     sets[ratio, name] = None
                     continue

@@ -98,6 +98,11 @@ def test_budget_is_rounded_down_and_binary_fractions_do_not_cost_one(ratio: floa
     assert Budget.from_ratio(ratio, train()).n_interactions == expected
 
 
+@given(percent=st.integers(1, 100), n=st.integers(100, 2_000_000_000))
+def test_a_budget_of_whole_percents_is_that_of_whole_numbers(percent: int, n: int) -> None:
+    assert Budget.from_ratio(percent / 100, cast(Interactions, range(n))).n_interactions == percent * n // 100
+
+
 @pytest.mark.parametrize("ratio", [0, -0.1, 1.01, float("nan")])
 def test_ratio_out_of_range(ratio: float) -> None:
     with pytest.raises(BudgetError, match=r"condense.ratio is .*; it must be above 0 and at most 1"):

@@ -23,6 +23,7 @@ from dconrec_core.options import RunOptions
 from dconrec_core.training import History
 from dconrec_core.types import Budget, Interactions, Split
 from tasks.evaluate import CURVE_COLUMNS, RATIO_COLUMNS, Trainings, TrainingSet, evaluate, summarise
+from tasks.finished import Finished
 from tasks.params import CondenseParams, EvaluateParams
 from tasks.workspace import Workspace
 from tests.tasks.small_stages import (
@@ -398,7 +399,10 @@ def test_a_ratio_of_the_curve_that_cannot_be_served_is_named_before_anything_is_
     files: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.evaluate.train_and_measure", lambda *_, **__: pytest.fail("trained"))
-    for ratio, why in ((1e-5, "a budget of 0 of"), (0.01, "users with at most 10 interactions hold")):
+    for ratio, why in (
+        (1e-5, "evaluate.curve_ratios is 1e-05: a budget of 0"),
+        (0.01, "users with at most 10 interactions hold"),
+    ):
         condense = CONDENSE.model_copy(update={"config": {**CONDENSE.config, "tail_threshold": 10}})
         params = EVALUATE.model_copy(update={"curve_ratios": [ratio]})
         with pytest.raises(
@@ -438,6 +442,22 @@ def test_summary_leaves_out_what_has_no_value() -> None:
         "ndcg@10": pytest.approx(0.3), "recall@20": 0.5, "quality": 0.8, "n_interactions": 3, "inductive": True,
     }  # fmt: skip
     assert summarise(rows[:1])["m"]["s"]["quality"] is None
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_whatever_the_model_a_finished_training_is_kept_and_read_again(
+    model: str, tmp_path: Path, planted_split: Split
+) -> None:
+    few: dict[str, Any] = {"epochs": 1} if "epochs" in MODELS[model].config_class.model_fields else {}
+    finished, tries = [Finished(tmp_path) for _ in range(2)], []
+    for one in (finished[0], finished[0], finished[1]):
+        tries.append(
+            one.get(
+                {"model": model}, lambda: train_and_measure(model, few, planted_split.train, planted_split, 1, OPTIONS)
+            )
+        )
+    assert tries[1].metrics == tries[2].metrics == tries[0].metrics
+    assert (finished[0].seconds, finished[1].seconds) == (0, tries[0].tuning_seconds)  # of an earlier try alone
 
 
 def test_a_stage_that_failed_trains_nothing_twice(

@@ -149,7 +149,9 @@ def append(dataset: Component, params: RefreshParams, checks: ChecksParams, incr
     sift(str(increment), fresh, read.rating_range, max(checks.max_quarantined, 1 / len(fresh)))
     with atomic_file(config.path, config.path.suffix) as temporary:
         _join(config, increment, temporary)
-        _require_rows(config, temporary, before, fresh, increment)
+        joined = _require_rows(config, temporary, before, fresh, increment)
+        # Each may pass alone and not the two together: rows of the file that are in the increment again.
+        sift(f"{increment} would spoil {config.path}", joined, read.rating_range, checks.max_quarantined)
         after = file_sha256(temporary)
         log.add(
             {
@@ -197,7 +199,16 @@ class Increments:
 
     def __init__(self, path: Path) -> None:
         self.file, self.path = path, path.with_name(f"{path.name}.increments.json")
-        self.entries: list[dict[str, Any]] = json.loads(self.path.read_text()) if self.path.is_file() else []
+        self.entries: list[dict[str, Any]] = self._read() if self.path.is_file() else []
+
+    def _read(self) -> list[dict[str, Any]]:
+        try:
+            entries: list[dict[str, Any]] = json.loads(self.path.read_text(encoding="utf-8"))
+        except ValueError as error:  # not to be deleted: what it names would be appended once more
+            raise DataError(
+                f"{self.path} is not JSON ({error}); restore it, for instance with git checkout -- {self.path}"
+            ) from None
+        return entries
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Remember one that is about to be appended."""
@@ -283,8 +294,10 @@ def _join(config: FileConfig, increment: Path, out: Path) -> None:
     out.write_bytes(old_bytes + (b"" if old_bytes.endswith(b"\n") or not old_bytes else b"\n") + lines)
 
 
-def _require_rows(config: FileConfig, joined: Path, before: pd.DataFrame, fresh: pd.DataFrame, increment: Path) -> None:
-    """What the dataset would read of both must be as many rows as of each, with ids and numbers as they were."""
+def _require_rows(
+    config: FileConfig, joined: Path, before: pd.DataFrame, fresh: pd.DataFrame, increment: Path
+) -> pd.DataFrame:
+    """What the dataset would read of both: as many rows as of each, with ids and numbers as they were."""
     spoilt = f"{increment} would spoil {config.path}"
     try:
         after = FileDataset(_at(config, joined)).load(joined.parent, RunOptions()).frame
@@ -303,3 +316,4 @@ def _require_rows(config: FileConfig, joined: Path, before: pd.DataFrame, fresh:
                 f"{spoilt}: {config.columns[column]} would be {would_be} instead of {was}; "
                 "correct it, or set dataset.config.text_ids: true where ids are text"
             )
+    return after

@@ -19,11 +19,13 @@ from tasks.workspace import Workspace
 
 
 def table(n_rows, seed=0, first_user=0, rating=None):
-    rng = np.random.default_rng(seed)
-    items = np.minimum(rng.geometric(0.05, n_rows), 60)
-    users = first_user + rng.integers(0, 40, n_rows)
-    ratings = rng.integers(1, 6, n_rows) if rating is None else np.full(n_rows, rating)
-    return pd.DataFrame({"user_id": users, "item_id": items, "rating": ratings})
+    """Rows of 400 users, no user and item twice."""
+    rng, drawn = np.random.default_rng(seed), 2 * n_rows
+    items = np.minimum(rng.geometric(0.05, drawn), 60)
+    users = first_user + rng.integers(0, 400, drawn)
+    ratings = rng.integers(1, 6, drawn) if rating is None else np.full(drawn, rating)
+    rows = pd.DataFrame({"user_id": users, "item_id": items, "rating": ratings})
+    return rows.drop_duplicates(["user_id", "item_id"], ignore_index=True).head(n_rows)
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_after_going_back_to_an_older_version_what_came_later_is_appended_again(
     ("frame", "word"),
     [
         (table(900, seed=1), "growth"),
-        (table(60, seed=1, first_user=100), "new_users"),
+        (table(60, seed=1, first_user=1000), "new_users"),
         (table(60, seed=1).assign(item_id=lambda t: t["item_id"] + 500), "new_items"),
         (table(60, seed=1).assign(item_id=60), "popularity_shift"),
         (table(60, seed=1, rating=5), "rating_shift"),
@@ -134,6 +136,24 @@ def test_what_would_stop_validate_for_good_is_refused(home):
     with pytest.raises(DataError, match=r"new\.csv: rating must hold numbers; 1 of 60 rows do not"):
         grow(home, more)
     assert len(pd.read_csv("ratings.csv")) == 2000
+
+
+def test_rows_that_are_there_already_are_refused_before_they_stop_validate_for_good(home):
+    before = (home[1].root / "ratings.csv").read_bytes()
+    few, many = (pd.read_csv("ratings.csv").tail(n)[::-1] for n in (60, 200))  # an export whose window overlaps
+    with pytest.raises(
+        DataError, match=r"new\.csv would spoil ratings\.csv: set aside must be at most 0\.05 of all rows"
+    ):
+        grow(home, many)
+    assert (home[1].root / "ratings.csv").read_bytes() == before
+    assert not Path("ratings.csv.increments.json").exists()
+    assert grow(home, few)
+
+
+def test_a_damaged_list_of_increments_is_named_and_not_to_be_deleted(home):
+    Path("ratings.csv.increments.json").write_text("<<<<<<< HEAD\n[]\n=======\n")
+    with pytest.raises(DataError, match=r"ratings\.csv\.increments\.json is not JSON .*; restore it"):
+        grow(home, table(60, seed=1))
 
 
 def test_other_columns_and_datasets_that_do_not_grow_are_named(home):
@@ -250,13 +270,13 @@ def test_what_would_make_the_file_unreadable_or_its_ids_text_is_refused(home):
 
 def test_new_users_are_those_of_the_latest_increment(home):
     more = table(60, seed=1)
-    more.loc[:4, "user_id"] = 77
+    more.loc[:4, "user_id"] = 777
     grow(home, more)
     files = home[1]
     write_table(files.raw / "ratings.parquet", pd.read_csv("ratings.csv"))
     source = {"dataset": "file", "source": "ratings.csv", "sha256": file_sha256(files.root / "ratings.csv")}
     write_json(files.raw / "source.json", source)
-    assert new_users(files) == {"77"}
+    assert new_users(files) == {"777"}
     write_json(files.raw / "source.json", source | {"sha256": "another"})
     assert new_users(files) == set()
 
@@ -267,12 +287,12 @@ def test_an_increment_of_bad_rows_is_refused_before_it_drowns_in_good_ones(home)
     with pytest.raises(DataError, match=r"new\.csv: set aside must be at most 0\.05.*item_id.*30 of 60 rows"):
         grow(home, bad)
     assert len(pd.read_csv("ratings.csv")) == 2000
-    few = table(60, seed=1).drop_duplicates(["user_id", "item_id"]).astype({"item_id": "Int64"})
+    few = table(60, seed=1).astype({"item_id": "Int64"})
     few.loc[0, "item_id"] = pd.NA
     assert grow(home, few)  # one in sixty is for validate to set aside
 
 
 def test_one_bad_row_of_a_small_increment_is_left_to_validate(home):
-    few = table(60, seed=1).drop_duplicates(["user_id", "item_id"]).head(8).astype({"item_id": "Int64"})
+    few = table(60, seed=1).head(8).astype({"item_id": "Int64"})
     few.loc[few.index[0], "item_id"] = pd.NA  # an eighth of the rows
     assert grow(home, few, max_popularity_shift=100, max_rating_shift=100, max_new_items=1)

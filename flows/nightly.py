@@ -160,7 +160,7 @@ def _champion(params: PipelineParams) -> str | None:
     if (champion := registry.champion()) is None:
         return None
     sha256 = champion.tags[SHA256]
-    registry.fetch(Workspace().champions / sha256)
+    registry.fetch_version(Workspace().champions / sha256, champion)
     return sha256 if read_card(Workspace().champions / sha256).synthetic else None
 
 

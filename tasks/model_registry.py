@@ -18,7 +18,7 @@ from dconrec_core.condensation.dataset import CARD, dataset_sha256, read_card
 from dconrec_core.errors import DataError
 from tasks.naming import model_name
 from tasks.params import PipelineParams
-from tasks.tracking import Tracker, told
+from tasks.tracking import Tracker, of_name, told
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 BEFORE = "champion.before"
@@ -157,10 +157,15 @@ class Registry:
         Raises:
             DataError: There is none, its bytes are not those that were registered, or ``out`` holds something else.
         """
-        require_replaceable(out)
         version = self.by_alias(alias)
         if version is None:
             raise DataError(f"MLflow at {self.tracker.uri} has no {alias} of {self.name}; run the pipeline first")
+        self.fetch_version(out, version)
+        return version
+
+    def fetch_version(self, out: Path, version: ModelVersion) -> None:
+        """See ``fetch``; of a version, whatever its aliases point to by now."""
+        require_replaceable(out)
         uri = f"models:/{self.name}/{version.version}"
         with tempfile.TemporaryDirectory(prefix="dconrec-") as scratch:
             with told(self.tracker.uri):
@@ -169,7 +174,6 @@ class Registry:
             check_bytes(folder, version.tags.get(SHA256, ""), uri)
             with atomic_folder(out) as temporary:
                 shutil.copytree(folder, temporary, dirs_exist_ok=True)
-        return version
 
     def made_with(self, version: ModelVersion) -> dict[str, str]:
         """Settings of the run that registered a version, as text by dotted name."""
@@ -180,7 +184,7 @@ class Registry:
     def _newest(self) -> str:
         with told(self.tracker.uri):
             newest_first = self.tracker.client.search_model_versions(
-                f"name = '{self.name}'", max_results=1, order_by=["version_number DESC"]
+                of_name(self.name), max_results=1, order_by=["version_number DESC"]
             )
         return str(newest_first[0].version)
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dconrec_core.condensation import CONDENSERS
 from dconrec_core.condensation.base import Condenser
-from dconrec_core.condensation.dataset import read_condensed
+from dconrec_core.condensation.dataset import read_card, read_condensed
 from dconrec_core.condensation.synthetic_users import SyntheticUsersConfig
 from dconrec_core.condensation.warm import Earlier, WarmSyntheticUsers
 from dconrec_core.data.io import read_table
@@ -69,17 +69,22 @@ def warm_condenser(params: CondenseParams, items: pd.DataFrame, root: Path) -> C
 
     Raises:
         ConfigError: The condenser always starts anew.
-        DataError: The earlier set is not there, was altered, or has no made-up users.
+        DataError: The earlier set is not there, is another one, was altered, or has no made-up users.
     """
     assert params.start is not None
     check_start(params)
     folder = root / CHAMPIONS / params.start
     if not folder.is_dir():
         raise DataError(
-            f"{folder} does not exist; fetch it with python -m flows.consume --out {folder}, "
-            "or leave condense.start empty"
+            f"{folder} does not exist; put the condensed set of that SHA-256 there (the champion: "
+            f"python -m flows.consume --out {folder}), or leave condense.start empty"
         )
     condensed = read_condensed(folder)
+    if (found := read_card(folder).sha256) != params.start:
+        raise DataError(
+            f"{folder} holds the set {found[:12]}…, and not the one that names it and condense.start; put that one "
+            "there, or leave condense.start empty"
+        )
     earlier = Earlier.of(condensed, translated(read_table(folder / "items.parquet"), items, "item"), len(items))
     if params.name != "auto":
         return WarmSyntheticUsers(_configured("condense.config", params.config), earlier)

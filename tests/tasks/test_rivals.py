@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dconrec_core.condensation import CONDENSERS
-from dconrec_core.condensation.dataset import read_condensed
+from dconrec_core.condensation.dataset import read_card, read_condensed
 from dconrec_core.data.io import read_part, read_pool
 from dconrec_core.errors import ConfigError, DataError
 from dconrec_core.splitting import random_split
@@ -141,10 +141,10 @@ def test_ids_are_translated_by_the_sources_own():
 
 
 def test_a_warm_search_gives_the_same_set_again_and_names_what_it_lacks(files, tmp_path):
-    sha256 = "a" * 64
+    sha256 = read_card(files.condensed).sha256
     items = pd.read_parquet(files.split / "items.parquet")
     start = SYNTHETIC.model_copy(update={"start": sha256})
-    with pytest.raises(DataError, match=r"fetch it with python -m flows\.consume"):
+    with pytest.raises(DataError, match=r"put the condensed set of that SHA-256 there .*python -m flows\.consume"):
         warm_condenser(start, items, tmp_path)
     (tmp_path / "data/champions").mkdir(parents=True)
     (tmp_path / "data/champions" / sha256).symlink_to(files.condensed)
@@ -158,6 +158,9 @@ def test_a_warm_search_gives_the_same_set_again_and_names_what_it_lacks(files, t
     assert np.array_equal(made[0].keep_prob, made[1].keep_prob)
     assert made[0].config["steps"] == 6
     assert made[0].interactions.n_users <= read_condensed(files.condensed).interactions.n_users
+    (tmp_path / "data/champions" / ("a" * 64)).symlink_to(files.condensed)
+    with pytest.raises(DataError, match=f"holds the set {sha256[:12]}…, and not the one that names it"):
+        warm_condenser(start.model_copy(update={"start": "a" * 64}), items, tmp_path)
     with pytest.raises(ConfigError, match="dconrec always starts anew"):
         warm_condenser(start.model_copy(update={"name": "dconrec"}), items, tmp_path)
     auto = start.model_copy(update={"name": "auto", "config": {"steps": 30}})

@@ -129,6 +129,8 @@ class RegistrationParams(Config):
         # MLflow itself says so when the set is registered, after hours of work.
         if value and (value.isspace() or value == "." or value.startswith("..") or set(value) & set("/:")):
             raise ValueError("MLflow takes no blank name, no '/' or ':' in one, and none that is . or begins with ..")
+        if value and {"'", '"'} <= set(value):
+            raise ValueError("MLflow finds no name that holds both ' and \"; leave one of them out")
         return value
 
 

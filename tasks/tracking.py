@@ -176,6 +176,12 @@ def of_all_pages(search: Callable[[str | None], PagedList[T]]) -> list[T]:
     return found
 
 
+def of_name(name: str) -> str:
+    """MLflow's filter for the versions of a registered model; its parser takes either quote, and escapes none."""
+    quote = '"' if "'" in name else "'"
+    return f"name = {quote}{name}{quote}"
+
+
 def parent_of(run: MlflowRun) -> str:
     """Id of the run that a nested one belongs to; empty for others."""
     return str(run.data.tags.get("mlflow.parentRunId", ""))

@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 from tasks.model_registry import BEFORE, CHAMPION
 from tasks.retention import Unneeded, size_of
-from tasks.tracking import PAGE, TrackingError, of_all_pages, parent_of, told
+from tasks.tracking import PAGE, TrackingError, of_all_pages, of_name, parent_of, told
 from tasks.tracking_store import SQLITE
 
 AT_ONCE = 500
@@ -124,13 +124,15 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
                 else:
                     found.versions.append(version)
         stays |= {run_id for run_id, run in runs.items() if KEEP_TAG in run.data.tags}
+        stays |= {parent_of(runs[run_id]) for run_id in stays if run_id in runs}  # a nested run is shown under its own
         for one in ids:
             ours = [run for run in runs.values() if run.info.experiment_id == one]
             top = [run for run in ours if _is_active(run) and not parent_of(run)]
             top.sort(key=lambda run: run.info.start_time, reverse=True)
             old = [*top[keep:], *(run for run in ours if not _is_active(run))]
             goes = {run.info.run_id for run in old} - stays
-            found.runs += [run for run in ours if run.info.run_id in goes or parent_of(run) in goes]
+            nested = {run.info.run_id for run in ours if parent_of(run) in goes}
+            found.runs += [run for run in ours if run.info.run_id in (goes | nested) - stays]
         gone = {run.info.run_id for run in found.runs}
         found.versions = [version for version in found.versions if version.run_id in gone]
         going = {(version.name, version.version) for version in found.versions}
@@ -158,8 +160,7 @@ def _runs(client: MlflowClient, experiment: str, view: int) -> list[MlflowRun]:
 
 
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    asked = f"name = '{name}'"
-    return of_all_pages(lambda token: client.search_model_versions(asked, max_results=PAGE, page_token=token))
+    return of_all_pages(lambda token: client.search_model_versions(of_name(name), max_results=PAGE, page_token=token))
 
 
 def _is_active(run: MlflowRun) -> bool:

@@ -49,6 +49,8 @@ def test_a_name_that_mlflow_refuses_is_refused_when_parameters_are_read(root, tm
             client.create_registered_model(name)
         with pytest.raises(ConfigError, match=r"registration\.name is .*: MLflow takes no"):
             read_params(root, {"registration.name": name})
+    with pytest.raises(ConfigError, match="MLflow finds no name that holds both"):
+        read_params(root, {"registration.name": 'it\'s "mine"'})
     for name in ("team toy", ".toy", "toy.", "it's"):
         client.create_registered_model(name)
         assert read_params(root, {"registration.name": name}).registration.name == name

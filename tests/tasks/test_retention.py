@@ -115,6 +115,14 @@ def test_versions_with_an_alias_or_a_tag_stay_with_their_runs(tmp_path: Path, tr
     register_nights(tracker, tmp_path, 6)
     client.set_registered_model_alias("set", "champion", "1")
     client.set_model_version_tag("set", "2", "keep", "for the paper")
+    (nested,) = (run for run in client.search_runs([tracker.experiment_id]) if run.info.run_name == "model of night 3")
+    client.set_tag(nested.info.run_id, "keep", "for the paper")
+    kept = old_runs(uri, ["ours"], 2)
+    assert {run.info.run_name for run in kept.runs} == {
+        "night 4",
+        "model of night 4",
+    }  # the run that it is nested in, too
+    client.delete_tag(nested.info.run_id, "keep")
     assert old_runs(uri, ["another's", "nobody's"], 1).runs == []
     found = old_runs(uri, ["ours"], 2)
     assert sorted(int(version.version) for version in found.versions) == [3, 4]
@@ -152,6 +160,14 @@ def test_a_copy_of_the_project_lists_nothing_of_the_originals(tmp_path: Path, tr
     found.remove()
     assert len(list((tmp_path / "artifacts").glob("*/artifacts/file.json"))) == 3
     assert len(list((copy / "artifacts").glob("*/artifacts/file.json"))) == 1
+
+
+@pytest.mark.slow
+def test_a_name_with_an_apostrophe_is_found(tmp_path: Path, tracker: Tracker):
+    register_nights(tracker, tmp_path, 3, "Anna's set")
+    assert numbers(old_runs(tracker.uri, ["ours"], 1).versions) == [1, 2]
+    tracker.client.set_registered_model_alias("Anna's set", "challenger", "3")
+    assert Registry(tracker, "Anna's set").is_waiting("3")
 
 
 def numbers(versions: list[ModelVersion]) -> list[int]:

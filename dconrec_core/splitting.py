@@ -108,7 +108,8 @@ def part_sizes(degree: npt.NDArray[np.int64], valid: float, test: float) -> tupl
     """
     n_test = np.where(degree >= 2, np.maximum(np.floor(degree * test + 1e-9), test > 0), 0).astype(np.int64)
     n_valid = np.where(degree >= 3, np.maximum(np.floor(degree * valid + 1e-9), valid > 0), 0).astype(np.int64)
-    n_test = np.minimum(n_test, np.maximum(degree - 2, degree >= 2))
+    for_valid = (degree >= 3) & (valid > 0)
+    n_test = np.minimum(n_test, np.maximum(degree - 1 - for_valid, 0))
     return np.minimum(n_valid, np.maximum(degree - 1 - n_test, 0)), n_test
 
 

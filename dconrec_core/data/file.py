@@ -169,8 +169,8 @@ class FileDataset:
         elif (where := self.config.titles) is not None:
             found = read_columns(where, [where.item, where.title])
             ids, titles = as_ids(found[where.item], text=frame[ITEM].dtype == "str"), found[where.title]
-            if ids.dtype != frame[ITEM].dtype:  # a title of something else, by an id that is no number
-                known = ids.isin(frame[ITEM].astype("str"))
+            if ids.dtype != frame[ITEM].dtype:  # a missing id, or a title of something else, by an id that is no number
+                known = ids.astype("str").isin(frame[ITEM].astype("str"))
                 ids, titles = ids[known].astype(frame[ITEM].dtype), titles[known]
         else:
             return None

@@ -84,7 +84,7 @@ def as_ids(values: pd.Series, *, text: bool = False) -> pd.Series:
         return whole.astype("str") if text else _narrow(whole)
     words = values.astype("str")
     there = words.dropna()
-    are_whole = not text and len(there) > 0 and bool(there.str.fullmatch(r"0|-?[1-9]\d{0,17}").all())
+    are_whole = not text and len(there) > 0 and bool(there.str.fullmatch(r"0|-?[1-9][0-9]{0,17}").all())
     return _narrow(words.astype("Int64")) if are_whole else words
 
 

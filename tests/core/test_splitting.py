@@ -111,6 +111,9 @@ def test_parts_that_do_not_fit_are_named() -> None:
 
 def test_a_share_of_nothing_gives_nothing() -> None:
     assert [int(part[0]) for part in part_sizes(np.array([10]), 0.1, 0)] == [1, 0]
+    assert [part.tolist() for part in part_sizes(np.array([0, 1, 2, 3, 10]), 0, 0.9)] == [[0] * 5, [0, 0, 1, 2, 9]]
+    split = temporal_split(histories(10), np.arange(10), 0, 0.9)
+    assert [len(part) for part in (split.train, split.valid, split.test)] == [1, 0, 9]
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=30), st.floats(0.01, 0.99), st.integers(0, 100))

@@ -178,6 +178,15 @@ def test_titles_in_a_file_of_their_own(tmp_path: Path):
         load(written(tmp_path, "user_id,item_id\n1,70\n"), **settings)
 
 
+@pytest.mark.parametrize(("item", "other"), [("", "8"), ("8", "")])
+def test_a_missing_id_costs_no_other_its_title(tmp_path: Path, item: str, other: str):
+    titles = written(tmp_path, f"id\tname\n7\tSeven\n{other}\tEight\n", "titles.tsv")
+    ratings = written(tmp_path, f"user_id,item_id\n1,7\n2,{item}\n")
+    table = load(ratings, titles={"path": titles, "item": "id", "title": "name"})
+    assert table.items is not None
+    assert table.items["title"].tolist()[0] == "Seven"
+
+
 def test_a_title_by_an_id_that_is_no_number_spoils_no_other(tmp_path: Path):
     titles = written(tmp_path, "id\tname\n7\tSeven\nx7\tStray\n", "titles.tsv")
     table = load(

@@ -16,6 +16,7 @@ from dconrec_core.errors import DataError
         (["1", "x2"], "str"),
         (["1.0", "2.0"], "str"),
         (["9" * 19, "1"], "str"),  # beyond int64
+        (["1\u0662", "12"], "str"),  # a digit, but not one that int64 is written with
         ([None, None], "str"),
         ([], "str"),
     ],

@@ -195,7 +195,11 @@ class PolicySearch(Search):
         self.generator, self.threshold = generator, 0.0
 
     def gradient(self, number: int, lesson: Lesson) -> tuple[float, torch.Tensor]:
-        """Mean loss of the drawn sets, and their score-function estimate with the leave-one-out baseline."""
+        """Mean loss of the drawn sets, and their score-function estimate with the leave-one-out baseline.
+
+        Its mean is the derivative of the expected loss by the logits. Probabilities are σ((ℓ − t) / τ), of which the
+        threshold t keeps the sum at the budget: what lifts one logit lifts t, which lowers all.
+        """
         config = self.config
         falls = config.end_temperature / config.start_temperature
         temperature = config.start_temperature * falls ** (number / config.steps)
@@ -211,7 +215,9 @@ class PolicySearch(Search):
         mean, estimate = sum(losses) / len(drawn), torch.zeros_like(probability)
         for loss, histories in zip(losses, drawn, strict=True):
             estimate += (loss - mean) / (len(drawn) - 1) * (histories - probability)
-        return mean, estimate
+        width = probability * (1 - probability)
+        estimate -= width * (estimate.sum() / width.sum().clamp(min=torch.finfo(width.dtype).tiny))
+        return mean, estimate / temperature
 
 
 class SyntheticUsers:

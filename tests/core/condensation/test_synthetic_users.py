@@ -1,11 +1,14 @@
 """Made-up users carry the planted taste in a handful of interactions and refuse the impossible."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 
+from dconrec_core.condensation.histories import Lesson
 from dconrec_core.condensation.synthetic_users import (
+    PolicySearch,
     PolicySyntheticUsers,
     PolicySyntheticUsersConfig,
     SyntheticUsers,
@@ -147,3 +150,31 @@ def test_policy_gradient_lowers_the_loss_without_differentiating_the_inner_solut
     assert condensed.condenser == "synthetic-users-policy"
     assert heard[-1].metrics["loss"] < heard[0].metrics["loss"]
     assert fold_in_share(condensed, planted_split.train) > 0.9
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+def test_the_policys_estimate_is_the_derivative_of_the_expected_loss(temperature: float) -> None:
+    """Of a linear loss the expected one is known: cost · probability, under the threshold that keeps the budget."""
+    cost, logits = torch.tensor([[1.0, 2, 3, 4]]).double(), torch.tensor([[1, -0.5, 0.3, 0]]).double()
+    config = PolicySyntheticUsersConfig(
+        steps=1, n_samples=20_000, start_temperature=temperature, end_temperature=temperature
+    )
+
+    class Linear(PolicySearch):
+        def _loss(self, histories: torch.Tensor, _: Any) -> torch.Tensor:
+            return (histories * cost.clone().requires_grad_()).sum()
+
+    def expected(moved: torch.Tensor) -> float:
+        low, high = moved.min() - 10, moved.max() + 10
+        for _ in range(60):  # more exactly than the search needs it
+            threshold = (low + high) / 2
+            probability = torch.sigmoid((moved - threshold) / temperature)
+            low, high = (threshold, high) if probability.sum() > 2 else (low, threshold)
+        return float((probability * cost).sum())
+
+    search = Linear(logits, 2, config, torch.Generator().manual_seed(0))
+    loss, estimate = search.gradient(1, cast(Lesson, None))
+    step = 0.05 * torch.eye(4).double()
+    differences = [(expected(logits + one) - expected(logits - one)) / 0.1 for one in step]
+    assert loss == pytest.approx(expected(logits), abs=0.05)
+    assert estimate[0].tolist() == pytest.approx(differences, abs=0.04)

@@ -31,6 +31,8 @@ from dconrec_core.types import FloatArray, IntArray, Interactions
 OVERSAMPLING, POWER_STEPS = 16, 3
 USERS_TO_CHOOSE_BY = 3_000
 """Users of valid by whom settings are chosen, drawn at random where there are more."""
+REACHED_CELLS = 16_000_000
+"""Users × histories that are dense at once while scores are made: 128 MB, and as much again on the way there."""
 
 
 class GraphFilterConfig(Config):
@@ -83,11 +85,14 @@ class Filter:
     def parts(self, history: sparse.csr_array, both: bool = False) -> tuple[FloatArray, FloatArray | None]:
         """X D^-a R̃ᵀR̃, and, where α > 0 or ``both`` are wanted, x D^-a V Vᵀ; float32 ``[B, n_items]`` each.
 
-        A dense block times the sparse graph, whose cost and memory do not depend on how far the history spreads.
+        A dense block times the sparse graph, whose cost and memory do not depend on how far the history spreads. What
+        a history reaches is as long as there are users, so a block of many short rows is taken in parts.
         """
         weighted = scaled(history, self.degree**-self.input_exponent)
-        reached = (self.graph @ weighted.T.tocsr()).toarray()
-        smooth = np.ascontiguousarray((self.graph.T @ reached).T, dtype=np.float32)
+        smooth, step = np.empty(weighted.shape, dtype=np.float32), max(1, REACHED_CELLS // max(self.graph.shape[0], 1))
+        for start in range(0, len(smooth), step):
+            reached = (self.graph @ weighted[start : start + step].T.tocsr()).toarray()
+            smooth[start : start + step] = (self.graph.T @ reached).T
         is_wanted = both or self.ideal_weight > 0
         return smooth, (weighted @ self.vectors) @ self.vectors.T if is_wanted else None
 

@@ -56,3 +56,15 @@ def test_trials_of_any_rank_are_compared_on_the_same_users(
         GraphFilter(GraphFilterConfig(rank=rank)).fit(planted_split.train, task, RunOptions(seed, "cpu"))
     assert len(asked) == 3
     assert asked[0] == asked[1] != asked[2]
+
+
+def test_a_block_of_many_histories_is_taken_in_parts_to_the_same_scores(
+    planted_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = GraphFilter(GraphFilterConfig(rank=4))
+    model.fit(planted_split.train, None, RunOptions(device="cpu"))
+    users = np.arange(60, dtype=np.int32)
+    whole = model.score(users)
+    monkeypatch.setattr(graph_filter, "REACHED_CELLS", 7 * planted_split.train.n_users)
+    np.testing.assert_array_equal(model.score(users), whole)
+    assert model.score(users[:0]).shape == (0, 40)

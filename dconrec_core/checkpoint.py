@@ -74,6 +74,8 @@ class Checkpoint:
             "train": train.fingerprint(),
             "valid": valid.target.fingerprint() if valid else None,
             "histories": valid.histories.fingerprint() if valid and valid.histories else None,
+            "seen": valid.seen.fingerprint() if valid else None,
+            "wanted": valid.n_relevant.tolist() if valid else None,
             "code": training_code(),
         }
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

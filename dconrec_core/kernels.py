@@ -75,7 +75,7 @@ def pair_sketch(users, items):
 
 @jit
 def _negative(state, indptr, indices, sketch, user, n_items):
-    """A random item the user has not; after 64 misses in a row any item, so that a full row cannot hang."""
+    """A random item the user has not; after 64 misses in a row any item, so that a (nearly) full row cannot hang."""
     item = _below(state, n_items)
     for _ in range(64):
         place, mask = _bit(sketch, user, item)

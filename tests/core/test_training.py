@@ -199,8 +199,10 @@ def test_users_who_are_folded_in_decide_when_to_stop_and_have_a_checkpoint_of_th
     history = run_epochs("counting", Steps(epochs=6, eval_every=1), trainer, inductive, RunOptions())
     assert (history.best_epoch, history.best_valid, trainer.number) == (3, 1, 3)
     options = RunOptions(checkpoints=tmp_path)
-    paths = {Checkpoint.of(options, "m", Steps(), ONE, task).path for task in (VALID, inductive)}
-    assert len(paths) == 2
+    unseen = RankingTask(ONE.take(np.zeros(len(ONE), dtype=bool)), VALID.target)
+    wanting = RankingTask(VALID.seen, VALID.target, wanted=VALID.n_relevant + 1)
+    paths = {Checkpoint.of(options, "m", Steps(), ONE, task).path for task in (VALID, inductive, unseen, wanting)}
+    assert len(paths) == 4
 
 
 class Killed(Exception):

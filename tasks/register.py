@@ -236,7 +236,9 @@ def _log_training(
         run.metrics({key: seconds.get(key) for key in ("train_seconds", "tuning_seconds")})
         if "epoch" in curve:
             run.curve(
-                curve[["epoch", *(column for column in ("loss", "valid_ndcg@10") if column in curve)]], step="epoch"
+                curve[["epoch", *(column for column in ("loss", "valid_ndcg@10") if column in curve)]],
+                step="epoch",
+                prefix="curve/",  # beside the run's own valid_ndcg@10: MLflow takes a metric's last step for its value
             )
 
 

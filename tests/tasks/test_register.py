@@ -79,9 +79,12 @@ def test_each_training_is_a_nested_run_with_its_curves(registered, home):
     curves = pd.read_csv(home.curves)
     own = curves[(curves["model"] == "bprmf") & (curves["training_set"] == "condensed") & (curves["seed"] == 0)]
     run = nested["bprmf on condensed, seed 0"]
-    points = client.get_metric_history(run.info.run_id, "valid_ndcg_at_10")
-    assert sorted(point.step for point in points if point.step) == own["epoch"].tolist()
-    assert client.get_metric_history(run.info.run_id, "loss")
+    points = client.get_metric_history(run.info.run_id, "curve/valid_ndcg_at_10")
+    assert sorted(point.step for point in points) == own["epoch"].tolist()
+    rows = json.loads(home.evaluation.read_text())["rows"]
+    (row,) = (r for r in rows if (r["training_set"], r["model"], r["seed"]) == ("condensed", "bprmf", 0))
+    assert run.data.metrics["valid_ndcg_at_10"] == row["valid_ndcg@10"] > own["valid_ndcg@10"].iloc[-1]
+    assert client.get_metric_history(run.info.run_id, "curve/loss")
     assert run.data.params["model"] == "bprmf"
     assert "ndcg_at_10" in run.data.metrics
     assert run.data.metrics["train_seconds"] > 0

@@ -245,7 +245,8 @@ def _curve_sets(
                     sets[ratio, name] = None
                     continue
                 entry = lookup(CONDENSERS, actual, "condense.name")
-                condenser = entry.build(entry.configure("condense.config", settings))
+                usual = usual_settings(actual, ratio)
+                condenser = entry.build(entry.configure("condense.config", {**usual, **settings}))
                 condensed = condenser.condense(pool, split.valid, budget, options.named(f"{name} at {ratio:.2%}"))
             except BudgetError as error:
                 way_out = f"or take {ratio:g} out of evaluate.curve_ratios"

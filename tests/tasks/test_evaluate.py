@@ -411,6 +411,21 @@ def test_a_ratio_of_the_curve_that_cannot_be_served_is_named_before_anything_is_
             evaluate(params, condense, files, OPTIONS)
 
 
+def test_a_small_ratio_of_the_curve_keeps_no_tail_unless_one_was_asked_for(
+    files: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(*_: Any, **__: Any) -> Trained:
+        raise TrainingError("every set is there")
+
+    monkeypatch.setattr("tasks.evaluate.train_and_measure", reached)
+    config = {name: value for name, value in CONDENSE.config.items() if name != "tail_threshold"}
+    with pytest.raises(TrainingError, match="every set is there"):
+        evaluate(
+            EVALUATE.model_copy(update={"curve_ratios": [0.05]}), CONDENSE.model_copy(update={"config": config}), files,
+            OPTIONS,
+        )  # fmt: skip
+
+
 def test_altered_condensed_dataset_is_not_evaluated(tmp_path: Path, planted_split: Split) -> None:
     files = Workspace(tmp_path)
     write_split_folder(files, planted_split)

@@ -103,7 +103,7 @@ def compare(
     workers: Count = 1,
     cluster: Cluster | None = None,
     data: str | None = None,
-    experiment: str = COMPARISONS,
+    experiment: Annotated[str, Field(min_length=1)] = COMPARISONS,
 ) -> State[Any]:
     """Measure every combination that no earlier run has, and remember them all in MLflow.
 

@@ -43,7 +43,7 @@ def read_document(root: Path, changes: Mapping[str, Any] | None = None) -> dict[
         DataError: As ``read_params``.
         ConfigError: It is not YAML.
     """
-    document: dict[str, Any] = _plain(_changed(_text(root), changes or {}), Counter())
+    document: dict[str, Any] = _plain(_changed(_params_text(root), changes or {}), Counter())
     return document
 
 
@@ -56,12 +56,14 @@ def read_preset(root: Path, name: str) -> PipelineParams:
     """The settings of a dataset, as ``params.yaml`` would hold them.
 
     Raises:
+        DataError: It is not UTF-8 text.
         ConfigError: There is no such preset, or it is not valid.
     """
     path = root / PRESETS / f"{name}.yaml"
     if not path.is_file():
         raise ConfigError(f"dataset is {name!r}; {suggest(name, presets(root))}, each a file of {PRESETS}/")
-    return _validate(_plain(_parse(path.read_text(encoding="utf-8")), Counter()))
+    where = f"{PRESETS}/{name}.yaml"
+    return _validate(_plain(_parse(_text(path), where), Counter(), where), where)
 
 
 def write_changes(root: Path, changes: Mapping[str, Any]) -> None:
@@ -74,7 +76,7 @@ def write_changes(root: Path, changes: Mapping[str, Any]) -> None:
     """
     check_names(read_params(root, changes))
     text = io.StringIO()
-    _yaml().dump(_changed(_text(root), changes), text)
+    _yaml().dump(_changed(_params_text(root), changes), text)
     write_text(root / PARAMS_FILE, text.getvalue())
 
 
@@ -87,7 +89,7 @@ def parse_changes(assignments: Iterable[str], example: str = "condense.ratio=0.1
             raise ConfigError(f"{assignment!r} sets nothing; write KEY=VALUE, for instance {example}")
         try:
             changes[key.strip()] = _yaml().load(value)
-        except YAMLError:
+        except (YAMLError, ValueError, RecursionError):  # 2024-02-30 looks like a date, and is none
             raise ConfigError(
                 f"{key.strip()}: {value!r} is not a YAML value; quote it, or check its brackets"
             ) from None
@@ -148,10 +150,14 @@ def _check_ratio(where: str, ratio: float) -> None:
         raise ConfigError(f"{where} is {ratio}; it must be above 0 and at most 1")
 
 
-def _text(root: Path) -> str:
+def _params_text(root: Path) -> str:
     path = root / PARAMS_FILE
     if not path.is_file():
         raise DataError(f"{path} does not exist; run in the project's folder (the one with {PARAMS_FILE} and dvc.yaml)")
+    return _text(path)
+
+
+def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -169,46 +175,42 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, where: str = PARAMS_FILE) -> Any:
     try:
         document = _yaml().load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = " ".join(str(error.problem or error.context).split())
-        raise ConfigError(f"{PARAMS_FILE}{place}: {problem}; check indentation, colons and quotes there") from None
-    except YAMLError as error:
-        raise ConfigError(f"{PARAMS_FILE} is not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{where}{place}: {problem}; check indentation, colons and quotes there") from None
+    except (YAMLError, ValueError) as error:  # of a value that is none of its kind, such as the date 2024-02-30
+        raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}; put text into quotes") from None
     except RecursionError:
-        raise ConfigError(f"{PARAMS_FILE} nests too deeply to be read; check its brackets") from None
+        raise ConfigError(f"{where} nests too deeply to be read; check its brackets") from None
     if not isinstance(document, dict):
-        raise ConfigError(
-            f"{PARAMS_FILE} holds {'nothing' if document is None else 'no keys'}; docs/params.md shows one"
-        )
+        raise ConfigError(f"{where} holds {'nothing' if document is None else 'no keys'}; docs/params.md shows one")
     return document
 
 
-def _validate(document: Mapping[str, Any]) -> PipelineParams:
+def _validate(document: Mapping[str, Any], where: str = PARAMS_FILE) -> PipelineParams:
     try:
         return PipelineParams.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"{PARAMS_FILE}: {explain(error, '', PipelineParams)}") from None
+        raise ConfigError(f"{where}: {explain(error, '', PipelineParams)}") from None
 
 
-def _plain(value: Any, seen: Counter[str], depth: int = 0) -> Any:
+def _plain(value: Any, seen: Counter[str], where: str = PARAMS_FILE, depth: int = 0) -> Any:
     """Without ruamel's own kinds of number, string and mapping, so that a message shows the value as it was written.
 
     Anchors and aliases are unfolded, and a few lines of them can stand for more than fits into memory.
     """
     seen["values"] += 1
     if seen["values"] > MOST_VALUES or depth > DEEPEST:
-        raise ConfigError(
-            f"{PARAMS_FILE} unfolds to more than {MOST_VALUES} values or {DEEPEST} levels; check its anchors"
-        )
+        raise ConfigError(f"{where} unfolds to more than {MOST_VALUES} values or {DEEPEST} levels; check its anchors")
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, seen, depth + 1) for key, item in value.items()}
+        return {str(key): _plain(item, seen, where, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item, seen, depth + 1) for item in value]
+        return [_plain(item, seen, where, depth + 1) for item in value]
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)

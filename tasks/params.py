@@ -116,7 +116,7 @@ class GateParams(Config):
 class RegistrationParams(Config):
     """Where the result is remembered."""
 
-    experiment: str = "dconrec"
+    experiment: str = Field("dconrec", min_length=1)
     name: str | None = None
     """Registered model; ``<dataset>-condensed`` by default, of a file of the user's own ``<file>-condensed``."""
     approval: bool = False
@@ -163,7 +163,7 @@ class SelectParams(Config):
     for all, which tells what a choice on the condensed set is worth."""
     seed: int = Field(0, ge=0)
     """Of the trainings."""
-    experiment: str = "dconrec-selection"
+    experiment: str = Field("dconrec-selection", min_length=1)
     """MLflow experiment."""
 
 

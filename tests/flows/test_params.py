@@ -1,7 +1,7 @@
 import pytest
 
 from dconrec_core.errors import ConfigError, DataError
-from flows.params import check_names, parse_changes, read_params, write_changes
+from flows.params import check_names, parse_changes, read_params, read_preset, write_changes
 
 GOOD = """\
 seed: 3 # kept
@@ -58,6 +58,12 @@ def test_the_projects_own_file_is_valid(root):
         ("seeds: [0]", "seeds: []", "evaluate.seeds"),
         ("seeds: [0]", "seeds: [3, -1]", "evaluate.seeds.1 is -1: input should be greater than or equal to 0"),
         ("seeds: [0]", "seeds: [0, 0]", "evaluate.seeds is [0, 0]: a seed that is named twice is one "),
+        (
+            "name: null",
+            "name: 2024-02-30",
+            "params.yaml is not YAML: day is out of range for month; put text into",
+        ),
+        ("name: null", "experiment: ''", "params.yaml: registration.experiment is ''"),
         ("seed: 3", "split: {test: 0.9}", "split: valid 0.1 + test 0.9 leave nothing"),
         ("name: null", "name: team/toy", "registration.name is 'team/toy': MLflow takes no "),
         ("dataset: {name: synthetic}\n", "", "params.yaml: dataset is missing; add it"),
@@ -134,6 +140,22 @@ def test_missing_file_and_wrong_encoding(tmp_path):
         read_params(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (GOOD.replace("seed: 3", "sede: 3").encode(), r"^presets/toy\.yaml: sede is not a setting"),
+        (b"seed: [", r"^presets/toy\.yaml line 1, column 8: "),
+        (b"seed: \xff", r"presets/toy\.yaml is not UTF-8 text \(byte 6\)"),
+        (b"", r"^presets/toy\.yaml holds nothing"),
+    ],
+)
+def test_what_is_wrong_with_a_preset_is_said_of_that_file(tmp_path, content, message):
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/toy.yaml").write_bytes(content)
+    with pytest.raises((ConfigError, DataError), match=message):
+        read_preset(tmp_path, "toy")
+
+
 def test_numbers_are_read_as_dvc_reads_them(folder):
     edit(folder, "  config: {}", "  config: {learning_rate: 1e-3}")
     assert read_params(folder).condense.config == {"learning_rate": 0.001}
@@ -156,6 +178,7 @@ def test_changes_are_written_and_comments_kept(folder):
         ("condense.ratio", "'condense.ratio' sets nothing; write KEY=VALUE"),
         ("=3", "'=3' sets nothing"),
         ("seed=[", "seed: '[' is not a YAML value"),
+        ("seed=2024-02-30", "seed: '2024-02-30' is not a YAML value; quote it"),
         ("seed.x=1", "seed.x is not a setting: seed is 3 and has no keys"),
         ("condense.rat=1", "condense.rat is not a setting; did you mean 'ratio'?"),
         ("teacher.name=eese", "teacher.name is 'eese'"),

@@ -130,9 +130,12 @@ def configurations(grid: Grid, where: str = "select.grid") -> list[Configuration
         where: Its path in the configuration, for messages.
 
     Raises:
-        ConfigError: A model or a setting is unknown, a value is not allowed or occurs twice, or there are fewer than
-            two configurations.
+        ConfigError: A model or a setting is unknown, a value is not allowed or occurs twice, a list of values is empty,
+            or there are fewer than two configurations.
     """
+    for model, settings in grid.items():
+        if nothing := next((key for key, values in settings.items() if not values), ""):
+            raise ConfigError(f"{where}.{model}.{nothing} is empty; give it a value, or leave it out")
     found = list(_combinations(grid))
     for one in found:
         lookup(MODELS, one.model, where).configure(f"{where}.{one.model}", one.settings)

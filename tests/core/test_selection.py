@@ -148,6 +148,7 @@ def test_the_default_grid_is_large_enough_and_has_every_model_that_learns():
         ({"bprmf": {"epoch": [3]}}, "select.grid.bprmf.epoch is not a setting; did you mean 'epochs'?"),
         ({"bprmf": {"epochs": [0, 1]}}, "select.grid.bprmf.epochs is 0: input should be greater than or equal to 1"),
         ({"bprmf": {"epochs": [1, 1]}}, "select.grid holds 'bprmf epochs 1' twice"),
+        ({"bprmf": {"epochs": [1, 2]}, "ease": {"regularization": []}}, "select.grid.ease.regularization is empty"),
         ({"bprmf": {}}, "select.grid holds 1 configurations, a ranking needs 2"),
         ({}, "select.grid holds 0 configurations"),
     ],

@@ -230,6 +230,8 @@ def test_a_page_escapes_names_and_copes_with_what_is_not_defined():
     assert "<b>nan" not in page
     assert page.count(">failed<") == 4
     assert "trained on the set; the real users are folded in" in page
+    for ratio, words in ((None, "not timed: "), (0.4, "of the time, so slower: "), (2.0, "less: ")):
+        assert f">{words}" in selection_page(result | {"time_ratio": ratio})
 
 
 def test_ranks_are_shared_by_equals():

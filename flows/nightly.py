@@ -23,6 +23,7 @@ from dconrec_core.errors import ConfigError
 from flows.alone import alone
 from flows.command import add_changes, completed, server_starting
 from flows.console import hush
+from flows.env import ROOT
 from flows.failure import INTERRUPTED, USER_ERRORS, one_line
 from flows.frame import parser_of, run
 from flows.hooks import remember_failure
@@ -197,6 +198,12 @@ POLL = 5
 """Seconds between two looks for the answer."""
 
 
+def _as_typed(path: str) -> str:
+    """Seen from the project's folder, wherever the command was typed; the list of increments names it so."""
+    whole = Path(path).resolve()
+    return str(whole.relative_to(ROOT) if whole.is_relative_to(ROOT) else whole)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the flow in this process; exit code 0 when a decision is written."""
 
@@ -209,7 +216,7 @@ def main(arguments: Sequence[str]) -> int:
         print(completed(nightly(asked.increment, asked.approve, changes or None, return_state=True)).message)
 
     parser = parser_of("flows.nightly", __doc__)
-    parser.add_argument("--increment", help="file of new interactions")
+    parser.add_argument("--increment", type=_as_typed, help="file of new interactions")
     parser.add_argument(
         "--approve",
         action=BooleanOptionalAction,

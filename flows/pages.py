@@ -1,11 +1,11 @@
 """Addresses of what a person wants to see in MLflow and Prefect."""
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from flows.served import HOST, MLFLOW_PORT, answers, home, read_served
+from tasks.outputs import read_json
 from tasks.workspace import Workspace
 
 USUAL = f"http://{HOST}:{MLFLOW_PORT}"
@@ -51,7 +51,5 @@ def mlflow_pages() -> str | None:
 
 def registration_of(files: Workspace) -> dict[str, Any]:
     """What the register stage left; empty before its first run."""
-    if not files.registration.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(files.registration.read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_json(files.registration, optional=True)
     return content

@@ -185,11 +185,15 @@ def _processor() -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    way_out = "remove it, and what writes it measures again"
     try:
-        content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); remove it and run the benchmark again") from None
-    return content
+        raise DataError(f"{path} is not JSON ({error}); {way_out}") from None
+    rows = content.get("rows", []) if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "key" in row for row in rows):
+        raise DataError(f"{path} holds no rows of measurements; {way_out}")
+    return dict(content)
 
 
 def _git(*arguments: str) -> str:

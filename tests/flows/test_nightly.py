@@ -268,3 +268,12 @@ def test_a_wrong_name_is_refused_before_an_increment_is_appended(night, own_file
     assert state.name == "Stopped"
     assert "did you mean 'auto'?" in state.message
     assert Path("data/input/ratings.csv").read_bytes() == before
+
+
+def test_an_increment_is_looked_for_where_the_command_was_typed(tmp_path, monkeypatch):
+    from flows import nightly
+
+    monkeypatch.chdir(tmp_path)
+    assert nightly._as_typed("new.csv") == str(tmp_path / "new.csv")
+    monkeypatch.chdir(nightly.ROOT / "docs")
+    assert nightly._as_typed("../data/input/new.csv") == "data/input/new.csv"

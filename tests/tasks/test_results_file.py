@@ -135,6 +135,10 @@ def test_a_broken_file_is_named(path):
     path.write_text("{")
     with pytest.raises(DataError, match=r"quality\.json is not JSON .*; remove it"):
         Results(path, "x")
+    for other in ("[]", '{"rows": 3}', '{"rows": [{"a": 1}]}'):
+        path.write_text(other)
+        with pytest.raises(DataError, match=r"quality\.json holds no rows of measurements; remove it"):
+            Results(path, "x")
 
 
 def test_machine_says_what_and_not_which():

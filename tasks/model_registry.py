@@ -28,6 +28,8 @@ DECISION = "decision"
 CONDENSED = "condensed"
 """The artifact of a registered version that is the set."""
 SHA256 = "condensed.sha256"
+LONGEST = 5000
+"""Of a tag or a description, in characters; databases other than SQLite hold MLflow to it."""
 Decided = Literal["promoted", "rejected", "waiting", "declined", "rolled back", "restored"]
 
 
@@ -75,12 +77,14 @@ class Registry:
         client = self.tracker.client
         with told(self.tracker.uri):
             for key, value in {"reason": reason, "by": by, "at": now}.items():
-                client.set_model_version_tag(self.name, version, f"{DECISION}.{key}", value[:5000])
+                client.set_model_version_tag(self.name, version, f"{DECISION}.{key}", value[:LONGEST])
             text = client.get_model_version(self.name, version).description or ""
             heading = "" if "\n## Decisions\n" in text else "\n## Decisions\n\n"
             words = f", {by}: **{decided}**. {reason}\n"
-            if not text.endswith(words):
-                client.update_model_version(self.name, version, description=f"{text}{heading}- {now}{words}")
+            room = LONGEST - len(f"{text}{heading}- {now}, {by}: **{decided}**. \n")
+            if room > 0 and not text.endswith(words):
+                line = f"- {now}, {by}: **{decided}**. {reason[:room]}\n"
+                client.update_model_version(self.name, version, description=f"{text}{heading}{line}")
             if alias:
                 client.set_registered_model_alias(self.name, alias, version)
             client.set_model_version_tag(self.name, version, DECISION, decided)

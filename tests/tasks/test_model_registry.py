@@ -112,6 +112,15 @@ def test_a_challenger_waits_only_until_a_later_version_is_registered(registry):
     assert not registry.is_waiting("3")
 
 
+def test_a_decision_is_written_whatever_the_length_of_its_reasons(registry):
+    for reason in ("x" * 4000, "y" * 4000, "z"):
+        registry.promote("1", reason, "a person")
+    found = version(registry, "1")
+    assert len(found.description) <= 5000
+    assert "x" * 4000 in found.description
+    assert found.tags["decision.reason"] == "z"
+
+
 def test_another_try_of_a_decision_that_was_cut_off_leaves_what_one_would_have(registry, monkeypatch):
     registry.promote("1", "for this test", "a person")
     registry.wait("3", "passed")

@@ -26,6 +26,8 @@ from dconrec_core.errors import DataError
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("numba", "numpy", "pandas", "scipy", "torch")
 
+WAY_OUT = "remove it, and what writes it measures again"
+
 Row = dict[str, Any]
 
 
@@ -66,7 +68,10 @@ class Results:
 
     def _still_true(self) -> list[Row]:
         """Rows on disk that were measured with the packages of today; the header knows of the last run's alone."""
-        return [row for row in read_rows(self.path) if row["packages"] == self.packages]
+        rows = read_rows(self.path)
+        if not all("key" in row for row in rows):
+            raise DataError(f"{self.path} holds rows that this did not measure; {WAY_OUT}")
+        return [row for row in rows if row["packages"] == self.packages]
 
     def row(self, case: Mapping[str, Any], measure: Callable[[], Mapping[str, Any]], anew: bool = False) -> Row:
         """The row of a case: the finished one, or what ``measure`` gives, written before it is returned.
@@ -185,14 +190,13 @@ def _processor() -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    way_out = "remove it, and what writes it measures again"
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); {way_out}") from None
+        raise DataError(f"{path} is not JSON ({error}); {WAY_OUT}") from None
     rows = content.get("rows", []) if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "key" in row for row in rows):
-        raise DataError(f"{path} holds no rows of measurements; {way_out}")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path} holds no rows of measurements; {WAY_OUT}")
     return dict(content)
 
 

@@ -28,7 +28,7 @@ def told(folder: Path, before, after) -> None:
         {"evaluate.models": {"lightgcn": {"epochs": 5}}},
         {"registration.name": "1"},
         {"registration.name": "my set, v2"},
-        {"registration.name": "it's \\ \"quoted\" \\\\' \\"},
+        {"registration.experiment": "it's \\ \"quoted\" \\\\' \\"},
         {"registration.name": ""},
         {"registration": {}},
         {"condense.config.steps": 100},

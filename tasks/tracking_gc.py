@@ -131,8 +131,7 @@ def old_runs(uri: str, experiments: Collection[str], keep: int) -> OldRuns:
             top.sort(key=lambda run: run.info.start_time, reverse=True)
             old = [*top[keep:], *(run for run in ours if not _is_active(run))]
             goes = {run.info.run_id for run in old} - stays
-            nested = {run.info.run_id for run in ours if parent_of(run) in goes}
-            found.runs += [run for run in ours if run.info.run_id in (goes | nested) - stays]
+            found.runs += [run for run in ours if run.info.run_id in goes or parent_of(run) in goes]
         gone = {run.info.run_id for run in found.runs}
         found.versions = [version for version in found.versions if version.run_id in gone]
         going = {(version.name, version.version) for version in found.versions}
